@@ -1,0 +1,1 @@
+"""One file for each backend type: only what differs."""

@@ -1,0 +1,1 @@
+"""What the operator says: the TOML schema, loading and precedence."""

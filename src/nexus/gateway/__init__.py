@@ -1,0 +1,1 @@
+"""The request path: parse, decide, lease, call, relay."""

@@ -1,0 +1,1 @@
+"""Metrics and logs: consumers of domain values."""

@@ -1,0 +1,1 @@
+"""The OpenAI wire, sans-I/O: bodies, event streams, error bodies, headers."""

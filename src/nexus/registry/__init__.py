@@ -1,0 +1,1 @@
+"""The one mutable owner of backends, leases and live statistics."""

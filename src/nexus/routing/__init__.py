@@ -1,0 +1,1 @@
+"""Pure decisions: snapshot and requirements to a ranking or a refusal."""

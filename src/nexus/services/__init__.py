@@ -1,0 +1,1 @@
+"""Background work that keeps the registry true."""

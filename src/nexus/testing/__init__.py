@@ -1,0 +1,1 @@
+"""A public fake fleet that speaks the real wire of every backend type."""
