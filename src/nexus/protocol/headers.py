@@ -1,0 +1,179 @@
+"""Header names, allow-lists and the few values that Nexus reads.
+
+A name keeps the case in which it arrived; comparisons are made on its lower case.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from email.utils import parsedate_to_datetime
+from functools import lru_cache
+from typing import Final
+
+Header = tuple[bytes, bytes]
+
+X_NEXUS_BACKEND: Final = b"X-Nexus-Backend"
+X_NEXUS_BACKEND_TYPE: Final = b"X-Nexus-Backend-Type"
+X_NEXUS_ROUTE_REASON: Final = b"X-Nexus-Route-Reason"
+X_NEXUS_FALLBACK_MODEL: Final = b"X-Nexus-Fallback-Model"
+X_NEXUS_ATTEMPTS: Final = b"X-Nexus-Attempts"
+X_NEXUS_REQUEST_ID: Final = b"X-Nexus-Request-Id"
+X_NEXUS_VIA: Final = b"X-Nexus-Via"
+X_REQUEST_ID: Final = b"X-Request-Id"
+
+FORWARDED: Final = frozenset(
+    {b"traceparent", b"tracestate", b"anthropic-version", b"anthropic-beta", b"openai-beta"}
+)
+"""Client headers that go upstream as they came: an allow-list, so that nothing leaks by being new."""
+
+MAX_GATEWAYS: Final = 8
+MAX_RETRY_AFTER: Final = 60.0
+"""Seconds: a backend cannot ask to be left alone for longer."""
+
+_LOST_NAMES: Final = frozenset(
+    {
+        # Hop by hop (RFC 9110 7.6.1); the server side frames the reply itself.
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+        b"content-length",
+        # Statements about the backend's own address, which the client never talks to.
+        b"server",
+        b"date",
+        b"set-cookie",
+        b"location",
+        b"alt-svc",
+        b"strict-transport-security",
+    }
+)
+_LOST_PREFIXES: Final = (b"access-control-", b"x-nexus-")
+_HARMLESS_CONNECTION: Final = frozenset({b"keep-alive", b"close"})
+_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+_SECONDS: Final = re.compile(rb"\d{1,20}(?:\.\d{1,20})?")
+
+
+def find(headers: Iterable[Header], name: bytes) -> bytes | None:
+    """Return the first value of a header, or ``None``.
+
+    Args:
+        headers: as they arrived.
+        name: in lower case.
+    """
+    length = len(name)
+    for key, value in headers:
+        if len(key) == length and key.lower() == name:
+            return value
+    return None
+
+
+@lru_cache(maxsize=1024)
+def _is_lost(name: bytes) -> bool:
+    lowered = name.lower()
+    return lowered in _LOST_NAMES or lowered.startswith(_LOST_PREFIXES)
+
+
+def reply_headers(headers: Iterable[Header]) -> list[Header]:
+    """Return the headers of a backend's reply that the client gets, in order.
+
+    Left out are hop-by-hop headers and those named in ``Connection`` (RFC 9110 7.6.1), what speaks
+    of the backend's own address, ``Access-Control-*`` (CORS is the gateway's alone), any
+    ``X-Nexus-*``, and the framing headers, which the server side writes itself.
+    """
+    kept = []
+    named: set[bytes] = set()
+    for header in headers:
+        if not _is_lost(header[0]):
+            kept.append(header)
+        elif len(header[0]) == 10 and header[0].lower() == b"connection":
+            lowered = header[1].strip().lower()
+            if lowered not in _HARMLESS_CONNECTION:
+                named.update(token.strip() for token in lowered.split(b","))
+    if named:
+        return [header for header in kept if header[0].lower() not in named]
+    return kept
+
+
+def request_id(candidate: bytes | None, make: Callable[[], str]) -> str:
+    """Return the client's ``X-Request-Id`` when it is safe to log and send on, else a made one.
+
+    Args:
+        candidate: the header's value, or ``None``.
+        make: called for a fresh id; randomness is injected.
+    """
+    if candidate is not None and _REQUEST_ID.fullmatch(candidate):
+        return candidate.decode("ascii")
+    return make()
+
+
+def retry_after(value: bytes | None, wall: float) -> float | None:
+    """Return how many seconds a ``Retry-After`` asks for (RFC 9110 10.2.3), 0 to 60.
+
+    Args:
+        value: seconds or an HTTP date, or ``None``.
+        wall: wall-clock seconds now, for dates.
+
+    Returns:
+        ``None`` when there is no value or none that can be read.
+    """
+    if value is None:
+        return None
+    text = value.strip()
+    if _SECONDS.fullmatch(text):
+        return min(float(text), MAX_RETRY_AFTER)
+    try:
+        moment = parsedate_to_datetime(text.decode("ascii")).timestamp()
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None
+    return min(max(moment - wall, 0.0), MAX_RETRY_AFTER)
+
+
+def passed_gateways(value: bytes | None) -> tuple[str, ...]:
+    """Return the ids in an ``X-Nexus-Via``: the last 8, oldest first."""
+    if not value:
+        return ()
+    ids = (part.strip() for part in value[-4096:].decode("latin-1").split(","))
+    return tuple(name for name in ids if name)[-MAX_GATEWAYS:]
+
+
+def add_gateway(value: bytes | None, own_id: str) -> bytes:
+    """Return an ``X-Nexus-Via`` with this gateway at its end.
+
+    The oldest go first when there are more than 8, so that every loop of up to 8 gateways is met
+    wherever it was entered.
+    """
+    if not value:
+        return own_id.encode("latin-1")
+    passed = passed_gateways(value)[-(MAX_GATEWAYS - 1) :]
+    return ", ".join((*passed, own_id)).encode("latin-1")
+
+
+def media_type(value: bytes | None) -> bytes:
+    """Return the type of a ``Content-Type`` in lower case, without parameters; empty without one."""
+    return b"" if value is None else value.partition(b";")[0].strip().lower()
+
+
+def is_event_stream(headers: Iterable[Header]) -> bool:
+    """Tell whether a reply is a stream of server-sent events."""
+    return media_type(find(headers, b"content-type")) == b"text/event-stream"
+
+
+def is_json(headers: Iterable[Header]) -> bool:
+    """Tell whether a body is JSON by its type (``application/json`` or ``+json``)."""
+    kind = media_type(find(headers, b"content-type"))
+    return kind == b"application/json" or kind.endswith(b"+json")
+
+
+def content_coding(headers: Iterable[Header]) -> bytes | None:
+    """Return the ``Content-Encoding`` in lower case, ``None`` for none or ``identity``."""
+    value = find(headers, b"content-encoding")
+    if value is None:
+        return None
+    coding = value.strip().lower()
+    return None if coding in (b"", b"identity") else coding
