@@ -1,0 +1,66 @@
+"""Real llama.cpp servers for the tests that are marked ``real``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Generator, Iterator
+
+import pytest
+
+from nexus.demo.llama import LlamaServer
+from nexus.demo.weights import DemoIncomplete, find_weights, require_llama
+
+MakeLlama = Callable[..., LlamaServer]
+
+# In CI a real server that is missing is a defect of the machine, not a reason to test less.
+STRICT = os.environ.get("NEXUS_CI") == "1"
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("real") is None:
+        return
+    try:
+        require_llama()
+        find_weights()
+    except DemoIncomplete as missing:
+        pytest.skip(str(missing))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if STRICT and report.skipped and item.get_closest_marker("real") is not None:
+        report.outcome = "failed"
+        report.longrepr = f"NEXUS_CI=1 forbids skipping a test of a real server: {report.longrepr}"
+    return report
+
+
+@pytest.fixture(scope="session")
+def make_llama() -> Iterator[MakeLlama]:
+    """A factory: same arguments, same server, started (again) when it is not running."""
+    servers: dict[tuple[tuple[str, object], ...], LlamaServer] = {}
+
+    def make(number: int = 0, **settings: object) -> LlamaServer:
+        key = (("number", number), *sorted(settings.items()))
+        server = servers.setdefault(key, LlamaServer(**settings))  # type: ignore[arg-type]  # passed through
+        server.thaw()
+        server.start()
+        return server
+
+    yield make
+    for server in servers.values():
+        server.stop()
+
+
+@pytest.fixture
+def llama_server(make_llama: MakeLlama) -> LlamaServer:
+    """One real server for chat, completions and embeddings, running whatever the test before did to it."""
+    return make_llama(embeddings=True)
+
+
+@pytest.fixture
+def llama_pair(make_llama: MakeLlama) -> tuple[LlamaServer, LlamaServer]:
+    """Two real servers with the same model, both running; to be killed, frozen and restarted at will."""
+    return make_llama(1), make_llama(2)
