@@ -136,6 +136,12 @@ class BackendSpec(msgspec.Struct, frozen=True):
     disabled_fixes: frozenset[str] = frozenset()
     source: DiscoverySource = DiscoverySource.STATIC
 
+    @property
+    def secrets(self) -> tuple[Secret, ...]:
+        """Everything that must not be quoted from this backend's own words."""
+        keys = (self.key,) if self.key is not None else ()
+        return (*keys, *self.headers.values())
+
 
 class ModelOverride(msgspec.Struct, frozen=True):
     """A ``[[backends.model]]`` table: what the operator knows better than detection."""
@@ -163,6 +169,8 @@ class Backend(msgspec.Struct, frozen=True):
         version: the server's own version, or empty.
         cloud: shown as ``X-Nexus-Backend-Type: cloud``.
         surfaces: names of the surfaces that it serves natively.
+        counts_max_tokens: refuses a request whose prompt and ``max_tokens`` together exceed the
+            context, instead of replying as far as it reaches.
     """
 
     spec: BackendSpec
@@ -176,6 +184,7 @@ class Backend(msgspec.Struct, frozen=True):
     version: str = ""
     cloud: bool = False
     surfaces: frozenset[str] = frozenset()
+    counts_max_tokens: bool = False
 
     @property
     def id(self) -> str:

@@ -1,0 +1,171 @@
+"""One attempt on one backend: the scope that owns its count, its sample and its record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Final, Self
+
+from nexus.domain import Attempt, FailureKind, Usage
+from nexus.registry.snapshot import Candidate
+from nexus.registry.stats import moving_average
+from nexus.tasks import Clock
+
+NOT_THE_BACKENDS: Final = frozenset(
+    {
+        FailureKind.CLIENT_CLOSED,
+        FailureKind.CLIENT_STALLED,
+        FailureKind.CANCELLED,
+        FailureKind.SHUTTING_DOWN,
+        FailureKind.CLIENT_ERROR,
+    }
+)
+"""Kinds that are nobody's fault or the client's: they never count against a backend."""
+
+_WHOLE_REPLY_SHARE: Final = 0.05
+
+
+class Lease:
+    """Use as ``with registry.lease(candidate) as lease:``, once.
+
+    Law: the count goes up on entry and down on exit, on every way out, and nowhere else. The
+    lease holds the counters themselves, so a backend removed meanwhile is neither missed nor
+    brought back.
+
+    Attributes:
+        candidate: what was leased.
+        status: the upstream's HTTP status, or ``None``.
+        attempt: the record; there once the lease has ended.
+    """
+
+    __slots__ = (
+        "_clock",
+        "_failure",
+        "_first_byte",
+        "_message",
+        "_retry_after",
+        "_sent",
+        "_started",
+        "_text_bytes",
+        "_turns",
+        "_usage",
+        "attempt",
+        "candidate",
+        "status",
+    )
+
+    attempt: Attempt
+
+    def __init__(self, candidate: Candidate, clock: Clock, turns: Iterator[int]) -> None:
+        self.candidate = candidate
+        self.status: int | None = None
+        self._clock = clock
+        self._turns = turns
+        self._started: float | None = None
+        self._first_byte: float | None = None
+        self._failure: FailureKind | None = None
+        self._message = ""
+        self._retry_after: float | None = None
+        self._sent = False
+        self._usage: Usage | None = None
+        self._text_bytes = 0
+
+    def sent(self) -> None:
+        """Request bytes left."""
+        self._sent = True
+
+    def first_byte(self, now: float) -> None:
+        """Record when the first body byte came, in monotonic seconds; only the first call counts."""
+        if self._first_byte is None:
+            self._first_byte = now
+
+    def fail(
+        self,
+        kind: FailureKind,
+        *,
+        status: int | None = None,
+        message: str = "",
+        retry_after: float | None = None,
+    ) -> None:
+        """Say what went wrong; the first word stands.
+
+        Args:
+            kind: the row of the failure tables.
+            status: the upstream's HTTP status.
+            message: the backend's words, without secrets and addresses.
+            retry_after: seconds until it asked to be called again.
+        """
+        if self._failure is None:
+            self._failure = kind
+            self._message = message
+            self._retry_after = retry_after
+            if status is not None:
+                self.status = status
+
+    def tokens(self, usage: Usage, text_bytes: int = 0) -> None:
+        """Give what the backend counted and the bytes of prompt text that it counted for."""
+        self._usage = usage
+        self._text_bytes = text_bytes
+
+    def __enter__(self) -> Self:
+        if self._started is not None:
+            raise RuntimeError("a lease is entered once")
+        candidate = self.candidate
+        load, stats = candidate.load, candidate.stats
+        load.in_flight += 1
+        load.attempts += 1
+        stats.in_flight += 1
+        stats.attempts += 1
+        stats.turn = next(self._turns)
+        self._started = self._clock.now()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        candidate = self.candidate
+        load, stats = candidate.load, candidate.stats
+        load.in_flight -= 1
+        stats.in_flight -= 1
+        started = self._started or 0.0
+        seconds = self._clock.now() - started
+        waited = None if self._first_byte is None else self._first_byte - started
+        if exc_type is not None and self._failure is None:
+            # Nobody said what happened: the scope was torn down from outside.
+            self._failure = FailureKind.CANCELLED
+        kind = self._failure
+        if kind is None:
+            stats.succeeded(waited)
+            if self._usage is not None:
+                self._learn(self._usage, seconds, waited)
+        elif kind not in NOT_THE_BACKENDS:
+            load.failures[kind] = load.failures.get(kind, 0) + 1
+            stats.failures[kind] = stats.failures.get(kind, 0) + 1
+        backend = candidate.backend
+        self.attempt = Attempt(
+            backend.spec.name,
+            backend.spec.id,
+            candidate.model.native_id,
+            kind,
+            self.status,
+            self._message,
+            self._sent,
+            waited,
+            seconds,
+            self._retry_after,
+        )
+
+    def _learn(self, usage: Usage, seconds: float, waited: float | None) -> None:
+        stats = self.candidate.stats
+        if usage.prompt_tokens is not None:
+            stats.ratio.observe(self._text_bytes, usage.prompt_tokens)
+        if usage.completion_tokens and seconds > 0:
+            # A reply that came in one piece was generated before its first byte.
+            streamed = seconds - (waited or 0.0)
+            window = streamed if streamed > _WHOLE_REPLY_SHARE * seconds else seconds
+            stats.tokens_per_second = moving_average(
+                stats.tokens_per_second, usage.completion_tokens / window
+            )

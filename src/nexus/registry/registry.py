@@ -1,0 +1,323 @@
+"""The one mutable owner of what Nexus knows: services write it, the router reads its snapshot."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable
+from types import MappingProxyType
+from typing import Final, TypedDict, Unpack
+
+import msgspec
+
+from nexus.domain import Backend, BackendSpec, BackendStatus, BackendType, Model, RoutingRules
+from nexus.registry.lease import Lease
+from nexus.registry.names import NameTable, bare
+from nexus.registry.record import Record
+from nexus.registry.snapshot import Candidate, Snapshot
+from nexus.registry.views import BackendView, ModelRow, backend_view, model_rows
+from nexus.registry.wishes import Wish, Wishes
+from nexus.tasks import Clock
+
+Listener = Callable[[Backend, Backend], None]
+"""Called with a backend before and after its status changed."""
+
+KNOWN_MODELS_MAX: Final = 65_536
+
+
+class Facts(TypedDict, total=False):
+    """What follows from a backend's dialect or was read from it, see ``domain.Backend``."""
+
+    version: str | None
+    type: BackendType | None
+    cloud: bool | None
+    surfaces: frozenset[str] | None
+    counts_max_tokens: bool | None
+    draining: bool | None
+
+
+class Registry:
+    """Backends, their models, their live counters, and the wishes of the request path.
+
+    Laws: the snapshot is made anew on a change and never per request, and only the entries of
+    the backend that changed are; live counters are read through it. What arrives late, for a
+    backend that has been removed meanwhile, is ignored.
+
+    Args:
+        clock: the time.
+        rules: names and ranking.
+    """
+
+    def __init__(self, clock: Clock, rules: RoutingRules | None = None) -> None:
+        self._clock = clock
+        self._records: dict[str, Record] = {}
+        self._orders = itertools.count()
+        self._turns = itertools.count()
+        self._listeners: list[Listener] = []
+        self._wishes = Wishes()
+        self._known: dict[str, None] = {}
+        self._rows: tuple[ModelRow, ...] | None = None
+        rules = RoutingRules() if rules is None else rules
+        self._snapshot = Snapshot(
+            version=0,
+            backends=MappingProxyType({}),
+            index=MappingProxyType({}),
+            offers=MappingProxyType({}),
+            pins=MappingProxyType({}),
+            names=NameTable(rules),
+            rules=rules,
+            known_models=frozenset(),
+        )
+
+    # --- reading ---------------------------------------------------------------------------
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The newest snapshot."""
+        return self._snapshot
+
+    def get(self, backend_id: str) -> Backend | None:
+        """Return the backend with that id, or ``None``."""
+        return self._snapshot.backends.get(backend_id)
+
+    def by_model(self, model: str) -> tuple[Candidate, ...]:
+        """Return who offers ``model`` (``x`` and ``x:latest`` are one), up or down."""
+        return self._snapshot.index.get(bare(model), ())
+
+    def views(self) -> tuple[BackendView, ...]:
+        """Return every backend as it may be shown."""
+        now = self._clock.now()
+        return tuple(
+            backend_view(record.backend, record.load, record.candidates.values(), now)
+            for record in self._records.values()
+        )
+
+    def model_rows(self) -> tuple[ModelRow, ...]:
+        """Return one row per model id and alias, sorted by id; kept until something changes."""
+        if self._rows is None:
+            self._rows = model_rows(self._snapshot)
+        return self._rows
+
+    # --- backends --------------------------------------------------------------------------
+
+    def register(
+        self,
+        spec: BackendSpec,
+        *,
+        type: BackendType | None = None,  # noqa: A002 - the domain's own word for the dialect
+        slots: int = 100,
+        cloud: bool = False,
+        surfaces: frozenset[str] = frozenset(),
+        counts_max_tokens: bool = False,
+    ) -> Backend:
+        """Add a backend, or give a known one a new specification.
+
+        A known one keeps its live counters; it keeps status and models too while its origin,
+        its key and its dialect stay (one that nobody names stays as it was detected). Either way
+        the caller has it checked.
+
+        Args:
+            spec: what was configured or announced.
+            type: the dialect in force; the specification's own comes first.
+            slots: assumed for the dialect; the specification's own come first.
+            cloud: as in ``domain.Backend``.
+            surfaces: as in ``domain.Backend``.
+            counts_max_tokens: as in ``domain.Backend``.
+        """
+        backend = Backend(
+            spec=spec,
+            type=spec.type or type or BackendType.GENERIC,
+            reason="not checked yet",
+            since=self._clock.wall(),
+            slots=slots if spec.slots is None else spec.slots,
+            cloud=cloud,
+            surfaces=surfaces,
+            counts_max_tokens=counts_max_tokens,
+        )
+        record = self._records.get(spec.id)
+        if record is None:
+            record = self._records[spec.id] = Record(backend, next(self._orders))
+        elif _same_server(record.backend, backend, typed=bool(spec.type or type)):
+            slots = record.backend.slots if spec.slots is None else spec.slots
+            backend = msgspec.structs.replace(record.backend, spec=spec, slots=slots)
+        self._store(record, backend)
+        return backend
+
+    def update(
+        self,
+        backend_id: str,
+        *,
+        status: BackendStatus | None = None,
+        reason: str | None = None,
+        models: tuple[Model, ...] | None = None,
+        slots: int | None = None,
+        **facts: Unpack[Facts],
+    ) -> Backend | None:
+        """Write down what a check found; ``None`` keeps what is known.
+
+        Args:
+            backend_id: which; an unknown one is ignored.
+            status: starts a new ``since`` when it differs.
+            reason: one sentence for the operator.
+            models: after mapping, globs and overrides.
+            slots: as reported; configured ones stand.
+            facts: as in :class:`Facts`.
+
+        Returns:
+            The backend as it is now, or ``None``.
+        """
+        record = self._records.get(backend_id)
+        if record is None:
+            return None
+        old = record.backend
+        changes: dict[str, object] = {name: value for name, value in facts.items() if value is not None}
+        if status is not None and status is not old.status:
+            changes |= {"status": status, "since": self._clock.wall()}
+        if reason is not None:
+            changes["reason"] = reason
+        if models is not None:
+            changes["models"] = models
+        if slots is not None and old.spec.slots is None:
+            changes["slots"] = slots
+        backend = msgspec.structs.replace(old, **changes)
+        if backend != old:
+            self._store(record, backend)
+        return backend
+
+    def remove(self, backend_id: str) -> bool:
+        """Forget a backend; open leases on it end as usual. Return whether it was there."""
+        record = self._records.pop(backend_id, None)
+        if record is None:
+            return False
+        self._wishes.forget(backend_id)
+        before, record.candidates = record.candidates, {}
+        self._publish(before, {}, record)
+        return True
+
+    def set_draining(self, backend_id: str, draining: bool) -> bool:
+        """Let a backend take no new requests, or take them again. Return whether it was there."""
+        return self.update(backend_id, draining=draining) is not None
+
+    def set_rules(self, rules: RoutingRules) -> None:
+        """Swap names and ranking; every decision sees either the old or the new."""
+        keyed = rules.route_keyed_backends
+        keyed_changed = keyed is not self._snapshot.rules.route_keyed_backends
+        self._install(msgspec.structs.replace(self._snapshot, rules=rules, names=NameTable(rules)))
+        if keyed_changed:
+            for record in self._records.values():
+                self._rebuild(record)
+
+    def mark_unreachable(self, backend_id: str, reason: str) -> None:
+        """A connection failed: out of rotation at once, and a wish for a check."""
+        if self.update(backend_id, status=BackendStatus.UNHEALTHY, reason=reason) is not None:
+            self.wish_check(backend_id, reason)
+
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """Call ``listener`` after each change of a status; return how to stop it."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    # --- wishes ----------------------------------------------------------------------------
+
+    def wish_check(self, backend_id: str, reason: str) -> None:
+        """Ask for an early check; many asks for one backend are one wish."""
+        if backend_id in self._records:
+            self._wishes.put(backend_id, reason, refresh=False)
+
+    def wish_refresh(self, backend_id: str, reason: str = "the model list is stale") -> None:
+        """Ask for a new model list."""
+        if backend_id in self._records:
+            self._wishes.put(backend_id, reason, refresh=True)
+
+    async def next_wish(self) -> Wish:
+        """Wait for the oldest wish and take it. For one consumer."""
+        return await self._wishes.get()
+
+    # --- what attempts teach ---------------------------------------------------------------
+
+    def lease(self, candidate: Candidate) -> Lease:
+        """Return the scope of one attempt on ``candidate``."""
+        return Lease(candidate, self._clock, self._turns)
+
+    def rest(self, candidate: Candidate, now: float, cause: str) -> None:
+        """Rank the pair last for a moment."""
+        candidate.stats.rest(now, cause)
+
+    def busy(self, candidate: Candidate, now: float, retry_after: float | None, loading: bool) -> None:
+        """Leave the pair alone for ``retry_after`` seconds, see ``PairStats.busy``."""
+        candidate.stats.busy(now, retry_after, loading=loading)
+
+    def learn_false(self, candidate: Candidate, capability: str) -> None:
+        """The pair lacks ``capability`` (or ``"surface:<name>"``) until its model list changes."""
+        record = self._records.get(candidate.backend.spec.id)
+        if record is not None and record.learn_false(candidate.key, capability):
+            self._rebuild(record)
+
+    def correct_context(self, candidate: Candidate, context_length: int) -> None:
+        """The backend itself said how many tokens the model's context holds."""
+        record = self._records.get(candidate.backend.spec.id)
+        if record is not None and record.correct_context(candidate.key, context_length):
+            self._rebuild(record)
+
+    # --- making snapshots ------------------------------------------------------------------
+
+    def _store(self, record: Record, backend: Backend) -> None:
+        old = record.backend
+        if backend.models is not old.models:
+            record.take_models(backend.models)
+            self._remember(backend.models)
+        record.backend = backend
+        self._rebuild(record)
+        if backend.status is not old.status:
+            for listener in tuple(self._listeners):
+                listener(old, backend)
+
+    def _rebuild(self, record: Record) -> None:
+        before = record.candidates
+        record.rebuild(keyed_allowed=self._snapshot.rules.route_keyed_backends)
+        self._publish(before, record.candidates, record)
+
+    def _publish(self, before: dict[str, Candidate], after: dict[str, Candidate], record: Record) -> None:
+        index = dict(self._snapshot.index)
+        for key in before.keys() | after.keys():
+            entry = [candidate for candidate in index.get(key, ()) if candidate.order != record.order]
+            if (candidate := after.get(key)) is not None:
+                entry.append(candidate)
+                entry.sort(key=_order)
+            if entry:
+                index[key] = tuple(entry)
+            else:
+                del index[key]
+        records = self._records
+        snapshot = msgspec.structs.replace(
+            self._snapshot,
+            backends=MappingProxyType({key: record.backend for key, record in records.items()}),
+            index=MappingProxyType(index),
+            offers=MappingProxyType({key: record.candidates for key, record in records.items()}),
+            pins=MappingProxyType(
+                {record.backend.spec.name: key for key, record in reversed(records.items())}
+            ),
+        )
+        self._install(snapshot)
+
+    def _install(self, snapshot: Snapshot) -> None:
+        self._rows = None
+        self._snapshot = msgspec.structs.replace(snapshot, version=snapshot.version + 1)
+
+    def _remember(self, models: Iterable[Model]) -> None:
+        known = self._known
+        news = {bare(model.id): None for model in models} if models else {}
+        if news.keys() <= known.keys():
+            return
+        known |= news
+        for name in list(itertools.islice(known, max(0, len(known) - KNOWN_MODELS_MAX))):
+            del known[name]
+        self._snapshot = msgspec.structs.replace(self._snapshot, known_models=frozenset(known))
+
+
+def _order(candidate: Candidate) -> int:
+    return candidate.order
+
+
+def _same_server(old: Backend, new: Backend, *, typed: bool) -> bool:
+    same = (old.spec.origin, old.spec.key) == (new.spec.origin, new.spec.key)
+    return same and (old.type is new.type or not typed)

@@ -1,0 +1,79 @@
+"""The registry at one moment: immutable, versioned, and all that one decision reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from nexus.domain import Backend, Model, RoutingRules
+from nexus.registry.names import NameTable, Resolution
+from nexus.registry.stats import BackendLoad, PairStats
+
+
+class Candidate(msgspec.Struct, frozen=True, eq=False):
+    """One model on one backend. Compared by identity.
+
+    What a decision asks of every candidate is worked out here once, when the snapshot is made.
+
+    Attributes:
+        backend: as it was at this snapshot.
+        model: as that backend offers it, learned corrections applied.
+        key: the bare id under which it is indexed.
+        order: place of its backend in the order of registration.
+        load, stats: the live counters.
+        known_false: capabilities reported or learned to be missing, and ``"surface:<name>"``.
+        known_true: capabilities reported and not unlearned.
+        surfaces: names of the surfaces on which the backend serves this model.
+        in_rotation: its backend is healthy, not draining, and may be used under the rules.
+    """
+
+    backend: Backend
+    model: Model
+    key: str
+    order: int
+    load: BackendLoad
+    stats: PairStats
+    known_false: frozenset[str]
+    known_true: frozenset[str]
+    surfaces: frozenset[str]
+    in_rotation: bool
+    priority: int
+    slots: int
+    context_length: int | None
+
+
+class Snapshot(msgspec.Struct, frozen=True, eq=False):
+    """Everything that one decision sees.
+
+    Attributes:
+        version: grows with every change.
+        backends: by id, in order of registration.
+        index: bare model id to its candidates, in order of registration; also the models of
+            backends that are down.
+        offers: backend id to its candidates by bare model id.
+        pins: backend name to id.
+        names: aliases and fallback chains.
+        rules: the routing configuration.
+        known_models: every bare id that a backend has had.
+    """
+
+    version: int
+    backends: Mapping[str, Backend]
+    index: Mapping[str, tuple[Candidate, ...]]
+    offers: Mapping[str, Mapping[str, Candidate]]
+    pins: Mapping[str, str]
+    names: NameTable
+    rules: RoutingRules
+    known_models: frozenset[str]
+
+    def resolve(self, name: str) -> Resolution:
+        """Return what ``name`` stands for in this snapshot."""
+        return self.names.resolve(name, self.index, self.pins, self.offers)
+
+    def candidates(self, model: str, pinned: str | None = None) -> tuple[Candidate, ...]:
+        """Return who offers the bare id ``model``, or only the backend with id ``pinned``."""
+        if pinned is None:
+            return self.index.get(model, ())
+        candidate = self.offers.get(pinned, {}).get(model)
+        return () if candidate is None else (candidate,)
