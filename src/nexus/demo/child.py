@@ -98,6 +98,12 @@ class Child:
         self.send(signal.SIGKILL)
         self.wait()
 
+    def freeze(self) -> None:
+        """Send SIGSTOP, and return when all its threads have stopped."""
+        if self.exit_code is None:
+            self.send(signal.SIGSTOP)
+            os.waitpid(self.pid, os.WUNTRACED)
+
     def stop(self, timeout: float = STOP_SECONDS) -> None:
         """Ask it to end, insist after ``timeout`` seconds, and let go of its pipes and log."""
         self.send(signal.SIGCONT)

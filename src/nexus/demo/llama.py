@@ -186,7 +186,7 @@ class LlamaServer:
     def freeze(self) -> None:
         """SIGSTOP: connections stay open and nothing answers."""
         if self._child is not None:
-            self._child.send(signal.SIGSTOP)
+            self._child.freeze()
 
     def thaw(self) -> None:
         """SIGCONT: go on where :meth:`freeze` stopped it."""
