@@ -1,0 +1,220 @@
+"""The HTTP/1.1 client: an exchange on a pooled connection, or on a new one.
+
+Laws held here: an exchange that ends, however it ends, leaves its connection in the pool or its
+socket closed, without awaiting; a request is sent twice only if the first, reused, connection
+died without a byte of a reply.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from math import inf
+
+from nexus.domain import Origin
+from nexus.errors import ConnectTimeout, StaleConnection, UpstreamClosed
+from nexus.http.connect import Connector
+from nexus.http.exchange import Flow, ResponseHandler, Timeouts
+from nexus.http.fetch import Collector, Fetched
+from nexus.http.limits import UpstreamLimits
+from nexus.http.pool import Places, Pool
+from nexus.http.proxy import Proxies
+from nexus.http.resolve import Resolver, SystemResolver
+from nexus.http.sockets import OpenSockets
+from nexus.http.upstream_connection import UpstreamConnection
+from nexus.protocol.headers import Header
+from nexus.tasks import Clock, DeadlineWatch, TaskOwner
+
+__all__ = ["Fetched", "Flow", "HttpClient", "ResponseHandler", "Timeouts", "request_bytes"]
+
+
+class HttpClient:
+    """Sends requests to backends and keeps their connections.
+
+    Args:
+        clock: for deadlines.
+        watch: expires them, the pool's idle time included.
+        tasks: owns name look-ups.
+        limits: sizes, idle time and connections per origin.
+        resolver: replaces the system's.
+        environ: where ``HTTPS_PROXY`` and ``NO_PROXY`` are read from; none by default.
+    """
+
+    __slots__ = ("_clock", "_connections", "_connector", "_limits", "_places", "_pool", "_sockets", "_watch")
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        watch: DeadlineWatch,
+        tasks: TaskOwner,
+        limits: UpstreamLimits | None = None,
+        resolver: Resolver | None = None,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        self._clock = clock
+        self._watch = watch
+        self._limits = limits or UpstreamLimits()
+        self._pool: Pool[UpstreamConnection] = Pool()
+        self._places = Places(self._limits.max_connections) if self._limits.max_connections else None
+        self._sockets = OpenSockets()
+        self._connections: set[UpstreamConnection] = set()
+        self._connector = Connector(
+            clock, self._limits, resolver or SystemResolver(tasks), Proxies(environ or {}), self._sockets
+        )
+
+    @property
+    def open_sockets(self) -> int:
+        """Every socket that is alive: connecting, in use, resting or about to close."""
+        return self._sockets.count
+
+    def idle(self, origin: Origin) -> int:
+        """How many connections to ``origin`` rest in the pool."""
+        return self._pool.idle(origin)
+
+    async def exchange(
+        self,
+        origin: Origin,
+        request: bytes,
+        handler: ResponseHandler,
+        timeouts: Timeouts,
+        *,
+        method: str = "POST",
+    ) -> None:
+        """Send one request and return when its reply is complete.
+
+        The handler is called synchronously meanwhile, and never after the return. Cancelling
+        closes the socket at once.
+
+        Args:
+            origin: where to.
+            request: head and body, as :func:`request_bytes` makes them.
+            handler: told the reply.
+            timeouts: in seconds.
+            method: the one in ``request``.
+
+        Raises:
+            UpstreamError: there was no complete reply; its cause is chained.
+        """
+        total_at = self._clock.now() + timeouts.total if timeouts.total else inf
+        if self._places is None:
+            await self._exchange(origin, request, handler, timeouts, method, total_at)
+            return
+        await self._wait_for_place(self._places, origin, timeouts)
+        try:
+            await self._exchange(origin, request, handler, timeouts, method, total_at)
+        finally:
+            self._places.release(origin)
+
+    async def fetch(
+        self,
+        origin: Origin,
+        method: str,
+        target: str,
+        *,
+        headers: Sequence[Header] = (),
+        body: bytes = b"",
+        timeout: float,  # noqa: ASYNC109  # on the shared watch, cheaper than a timer of its own
+        max_bytes: int | None = None,
+    ) -> Fetched:
+        """Send a small request and return the whole reply.
+
+        It takes no place of ``max_connections``: a busy backend would fail its checks.
+
+        Args:
+            origin: where to.
+            method: such as ``"GET"``.
+            target: path and query, encoded.
+            headers: besides ``Host`` and the framing.
+            body: the request's.
+            timeout: seconds for all of it.
+            max_bytes: of the reply's body; the limits' ``fetch_bytes`` by default.
+
+        Raises:
+            ResponseTooLarge: the body is longer.
+            UpstreamError: there was no complete reply.
+        """
+        collector = Collector(self._limits.fetch_bytes if max_bytes is None else max_bytes)
+        request = request_bytes(
+            method, target.encode("latin-1"), origin.authority.encode("latin-1"), headers, body
+        )
+        timeouts = Timeouts(connect=timeout, first_byte=0, idle=0, total=timeout)
+        await self._exchange(origin, request, collector, timeouts, method, self._clock.now() + timeout)
+        return collector.fetched()
+
+    async def close(self) -> None:
+        """Close every connection, ending running exchanges, and wait for their sockets."""
+        for connection in list(self._connections):
+            connection.end(UpstreamClosed("the client is shutting down"))
+        await self._sockets.drained()
+
+    async def _exchange(
+        self,
+        origin: Origin,
+        request: bytes,
+        handler: ResponseHandler,
+        timeouts: Timeouts,
+        method: str,
+        total_at: float,
+    ) -> None:
+        connection = self._pool.take(origin, self._clock.now())
+        if connection is not None:
+            try:
+                await connection.run(request, handler, timeouts, method, total_at)
+            except StaleConnection:
+                pass
+            else:
+                return
+        connection = await self._connector.connect(origin, self, timeouts.connect)
+        await connection.run(request, handler, timeouts, method, total_at)
+
+    async def _wait_for_place(self, places: Places, origin: Origin, timeouts: Timeouts) -> None:
+        seconds = timeouts.first_byte
+        try:
+            async with asyncio.timeout(seconds or None):
+                await places.acquire(origin)
+        except TimeoutError as error:
+            raise ConnectTimeout(f"no connection to {origin} came free within {seconds:g} s") from error
+
+    # The connections' owner
+
+    def opened(self, connection: UpstreamConnection) -> None:
+        """See :class:`~nexus.http.upstream_connection.ConnectionOwner`."""
+        self._connections.add(connection)
+        self._watch.add(connection)
+
+    def rests(self, connection: UpstreamConnection) -> None:
+        """See :class:`~nexus.http.upstream_connection.ConnectionOwner`."""
+        self._pool.put(connection)
+
+    def closing(self, connection: UpstreamConnection) -> None:
+        """See :class:`~nexus.http.upstream_connection.ConnectionOwner`."""
+        self._pool.discard(connection)
+
+    def closed(self, connection: UpstreamConnection) -> None:
+        """See :class:`~nexus.http.upstream_connection.ConnectionOwner`."""
+        self._connections.discard(connection)
+        self._watch.discard(connection)
+        self._sockets.gone()
+
+
+def request_bytes(
+    method: str, target: bytes, host: bytes, headers: Iterable[Header], body: bytes = b""
+) -> bytes:
+    """Write a request: head and body in one piece.
+
+    Args:
+        method: such as ``"POST"``.
+        target: path and query, encoded.
+        host: the value of ``Host``.
+        headers: in their order, without ``Host`` and ``Content-Length``.
+        body: sent by length; no length is announced for an empty body except where a body is
+            expected (RFC 9110 8.6).
+    """
+    lines = [b"%b %b HTTP/1.1\r\nHost: %b\r\n" % (method.encode(), target, host)]
+    lines += [b"%b: %b\r\n" % header for header in headers]
+    if body or method in ("POST", "PUT", "PATCH"):
+        lines.append(b"Content-Length: %d\r\n" % len(body))
+    lines.append(b"\r\n")
+    lines.append(body)
+    return b"".join(lines)

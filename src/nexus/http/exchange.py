@@ -1,0 +1,187 @@
+"""One request and its reply on one upstream connection: who is told what, and until when.
+
+Laws held here: a handler is called between ``connected`` and the end of its exchange only; a
+:class:`Flow` that has ended does nothing, so a late call can never touch the connection's next user.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from math import inf
+from typing import Protocol
+
+import msgspec
+
+from nexus.errors import FirstByteTimeout, IdleTimeout, TotalTimeout, UpstreamError
+from nexus.protocol.headers import Header
+
+
+class Timeouts(msgspec.Struct, frozen=True):
+    """How long the phases of one exchange may take, in seconds; 0 turns one off.
+
+    Attributes:
+        connect: name resolution, connection, proxy and TLS handshake together.
+        first_byte: from the request's departure to :meth:`Flow.first_byte`.
+        idle: without a byte of the reply after that.
+        total: the whole exchange, connecting included.
+    """
+
+    connect: float = 5.0
+    first_byte: float = 600.0
+    idle: float = 120.0
+    total: float = 0.0
+
+
+class Flow(Protocol):
+    """What a handler may do to its running exchange, synchronously; nothing once it has ended."""
+
+    def pause(self) -> None:
+        """Stop reading the reply; the idle and first-byte clocks stand still meanwhile."""
+        ...
+
+    def resume(self) -> None:
+        """Read on."""
+        ...
+
+    def first_byte(self) -> None:
+        """The reply has truly begun: from now on the idle timeout counts."""
+        ...
+
+    def finish(self) -> None:
+        """End the exchange as complete; its connection is closed, not pooled."""
+        ...
+
+    def abort(self, error: UpstreamError) -> None:
+        """End the exchange with ``error`` and close its connection."""
+        ...
+
+
+class ResponseHandler(Protocol):
+    """Receives one reply, called synchronously from the transport."""
+
+    def connected(self, flow: Flow) -> None:
+        """The request's bytes leave now; called again when a stale connection is replaced."""
+        ...
+
+    def head(self, status: int, headers: list[Header]) -> None:
+        """The final status and its headers, names as sent; 1xx replies are not told."""
+        ...
+
+    def data(self, chunk: bytes) -> None:
+        """Body bytes, without transfer coding."""
+        ...
+
+
+class Carrier(Protocol):
+    """The connection as an exchange sees it."""
+
+    deadline: float
+
+    def pause_reading(self) -> None:
+        """Take no more bytes."""
+        ...
+
+    def resume_reading(self) -> None:
+        """Take bytes again."""
+        ...
+
+    def end(self, error: BaseException | None) -> None:
+        """End the running exchange and close."""
+        ...
+
+    def now(self) -> float:
+        """Monotonic seconds."""
+        ...
+
+
+class Exchange:
+    """The state of one exchange; handed to its handler as the :class:`Flow`.
+
+    Args:
+        carrier: the connection, for as long as the exchange runs.
+        timeouts: its phases.
+        total_at: when all of it must have ended, in monotonic seconds, ``inf`` for never.
+        future: resolved, always with ``None``, when it has ended. The error is kept beside it,
+            since an exception in a future that nobody awaits any more is logged as forgotten.
+    """
+
+    __slots__ = ("_carrier", "_remaining", "_timeouts", "begun", "error", "future", "idle", "total_at")
+
+    def __init__(
+        self, carrier: Carrier, timeouts: Timeouts, total_at: float, future: asyncio.Future[None]
+    ) -> None:
+        self._carrier: Carrier | None = carrier
+        self._timeouts = timeouts
+        self._remaining: float | None = None
+        self.total_at = total_at
+        self.future = future
+        self.error: BaseException | None = None
+        self.begun = False
+        # Seconds that every arrival of bytes buys: 0 in the first-byte phase and while paused.
+        self.idle = 0.0
+        self._extend(timeouts.first_byte or inf)
+
+    @property
+    def paused(self) -> bool:
+        """Whether reading is stopped."""
+        return self._remaining is not None
+
+    def pause(self) -> None:
+        """See :meth:`Flow.pause`."""
+        carrier = self._carrier
+        if carrier is not None and self._remaining is None:
+            self._remaining = carrier.deadline - carrier.now()
+            self.idle = 0.0
+            carrier.deadline = self.total_at
+            carrier.pause_reading()
+
+    def resume(self) -> None:
+        """See :meth:`Flow.resume`."""
+        carrier, remaining = self._carrier, self._remaining
+        if carrier is not None and remaining is not None:
+            self._remaining = None
+            self.idle = (self._timeouts.idle or inf) if self.begun else 0.0
+            self._extend(remaining)
+            carrier.resume_reading()
+
+    def first_byte(self) -> None:
+        """See :meth:`Flow.first_byte`."""
+        if self._carrier is None or self.begun:
+            return
+        self.begun = True
+        idle = self._timeouts.idle or inf
+        if self._remaining is None:
+            self.idle = idle
+            self._extend(idle)
+        else:
+            self._remaining = idle
+
+    def finish(self) -> None:
+        """See :meth:`Flow.finish`."""
+        if self._carrier is not None:
+            self._carrier.end(None)
+
+    def abort(self, error: UpstreamError) -> None:
+        """See :meth:`Flow.abort`."""
+        if self._carrier is not None:
+            self._carrier.end(error)
+
+    def overdue(self, now: float) -> UpstreamError:
+        """The error that names the phase whose time is up."""
+        if now >= self.total_at:
+            return TotalTimeout(f"the reply took longer than {self._timeouts.total:g} s")
+        if not self.begun:
+            return FirstByteTimeout(f"no byte of a reply within {self._timeouts.first_byte:g} s")
+        return IdleTimeout(f"nothing for {self._timeouts.idle:g} s in the middle of the reply")
+
+    def close(self, error: BaseException | None) -> None:
+        """Let go of the connection and wake the caller."""
+        self._carrier = None
+        self.error = error
+        if not self.future.done():
+            self.future.set_result(None)
+
+    def _extend(self, seconds: float) -> None:
+        carrier = self._carrier
+        if carrier is not None:
+            carrier.deadline = min(carrier.now() + seconds, self.total_at)
