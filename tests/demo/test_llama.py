@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -29,14 +30,12 @@ sys.stdin.read()
 
 
 def chat(server: LlamaServer, key: str = "") -> tuple[int, dict[str, object]]:
-    connection = http.client.HTTPConnection(*server.address, timeout=30)
     body = {"model": server.alias, "max_tokens": 4, "messages": [{"role": "user", "content": "Hi"}]}
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {key}"}
-    connection.request("POST", "/v1/chat/completions", json.dumps(body), headers)
-    response = connection.getresponse()
-    answer = json.loads(response.read())
-    connection.close()
-    return response.status, answer
+    with closing(http.client.HTTPConnection(*server.address, timeout=30)) as connection:
+        connection.request("POST", "/v1/chat/completions", json.dumps(body), headers)
+        response = connection.getresponse()
+        return response.status, json.loads(response.read())
 
 
 def alive(pid: int) -> bool:
@@ -65,25 +64,22 @@ def test_answers_dies_and_comes_back_on_the_same_port() -> None:
 @pytest.mark.real
 def test_a_frozen_server_holds_the_connection_and_goes_on_when_thawed(llama_server: LlamaServer) -> None:
     llama_server.freeze()
-    connection = http.client.HTTPConnection(*llama_server.address, timeout=0.3)
-    connection.request("GET", "/health")
-    with pytest.raises(TimeoutError):
-        connection.getresponse()
-    connection.close()
+    with closing(http.client.HTTPConnection(*llama_server.address, timeout=0.3)) as connection:
+        connection.request("GET", "/health")
+        with pytest.raises(TimeoutError):
+            connection.getresponse()
     llama_server.thaw()
     assert chat(llama_server)[0] == 200
 
 
 @pytest.mark.real
 def test_serves_embeddings_beside_chat(llama_server: LlamaServer) -> None:
-    connection = http.client.HTTPConnection(*llama_server.address, timeout=30)
-    connection.request(
-        "POST", "/v1/embeddings", json.dumps({"input": "hello"}), {"Content-Type": "application/json"}
-    )
-    response = connection.getresponse()
-    assert response.status == 200
-    assert json.loads(response.read())["data"][0]["embedding"]
-    connection.close()
+    with closing(http.client.HTTPConnection(*llama_server.address, timeout=30)) as connection:
+        headers = {"Content-Type": "application/json"}
+        connection.request("POST", "/v1/embeddings", json.dumps({"input": "hello"}), headers)
+        response = connection.getresponse()
+        assert response.status == 200
+        assert json.loads(response.read())["data"][0]["embedding"]
 
 
 @pytest.mark.real
