@@ -1,0 +1,33 @@
+"""One routing rule per file; a new rule is one file and one line in ``POLICIES``."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from nexus.routing.policies import (
+    audio,
+    availability,
+    context_length,
+    embeddings,
+    json_mode,
+    remote_image,
+    surface,
+    tools,
+    vision,
+)
+from nexus.routing.policies.base import JudgeContext, Policy
+
+POLICIES: Final[tuple[Policy, ...]] = (
+    availability.POLICY,
+    surface.POLICY,
+    context_length.POLICY,
+    vision.POLICY,
+    remote_image.POLICY,
+    audio.POLICY,
+    tools.POLICY,
+    json_mode.POLICY,
+    embeddings.POLICY,
+)
+"""Cheapest and likeliest first: the order changes cost, never the result."""
+
+__all__ = ["POLICIES", "JudgeContext", "Policy"]

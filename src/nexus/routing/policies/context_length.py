@@ -1,0 +1,71 @@
+"""A prompt that cannot fit is not sent; a prompt that fits is never refused."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from nexus.domain import Rejection, Requirements
+from nexus.registry import Candidate
+from nexus.registry.stats import DEFAULT_BYTES_PER_TOKEN
+from nexus.routing.policies.base import JudgeContext, final
+
+_LISTS_OF_INPUTS: Final = "embeddings"
+
+
+class ContextLength:
+    """Excludes by a *known* context and a *lower bound* of the prompt in tokens.
+
+    Law: unknown is not unsupported. An assumed context excludes nothing; neither does
+    ``max_tokens``, except on backends that refuse the sum. Embedding requests carry many inputs,
+    each of which has the context for itself, so the rule does not apply to them.
+    """
+
+    name = "context_length"
+
+    def applies(self, requirements: Requirements) -> bool:
+        """Return whether there is a prompt to measure or an overflow to avoid."""
+        if requirements.context_above is not None:
+            return True
+        return requirements.surface != _LISTS_OF_INPUTS and (
+            requirements.text_bytes > 0 or requirements.max_tokens is not None
+        )
+
+    def judge(self, context: JudgeContext, candidate: Candidate) -> Rejection | None:
+        """Reject a known context that is too small, after an overflow any that is not larger."""
+        known = candidate.context_length
+        above = context.requirements.context_above
+        if above is not None and (known is None or known <= above):
+            return _not_larger(candidate, known, above)
+        if known is None:
+            return None
+        # The default ratio gives the highest of all lower bounds: most requests end here.
+        if context.text_bytes <= DEFAULT_BYTES_PER_TOKEN * (known - context.max_tokens):
+            return None
+        if context.surface == _LISTS_OF_INPUTS:
+            return None
+        least = candidate.stats.ratio.least_tokens(context.text_bytes)
+        reply = context.max_tokens if candidate.backend.counts_max_tokens else 0
+        if least + reply <= known:
+            return None
+        return _overflow(candidate, known, least, reply)
+
+
+def _overflow(candidate: Candidate, known: int, least: float, reply: int) -> Rejection:
+    asked = f" and max_tokens {reply}" if reply else ""
+    return final(
+        "context_length",
+        f"Backend {candidate.backend.spec.name!r} holds {known} tokens of context for {candidate.key!r}; "
+        f"the prompt has at least {int(least)}{asked}. Shorten it or load the model with a larger context.",
+    )
+
+
+def _not_larger(candidate: Candidate, known: int | None, above: int) -> Rejection:
+    context = "an unknown context" if known is None else f"{known} tokens of context"
+    return final(
+        "context_length",
+        f"Backend {candidate.backend.spec.name!r} has {context} for {candidate.key!r}; the prompt overflowed "
+        f"{above} tokens elsewhere. Shorten it, or set `context_length` where detection cannot know it.",
+    )
+
+
+POLICY: Final = ContextLength()

@@ -1,0 +1,11 @@
+"""Images go to models that are not known to be blind."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from nexus.routing.policies.capability import CapabilityPolicy
+
+POLICY: Final = CapabilityPolicy(
+    "vision", "cannot read images", "use a vision model, or set `vision = true` if detection is wrong"
+)
