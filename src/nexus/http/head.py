@@ -1,0 +1,157 @@
+"""Reading request heads: from a client's bytes to a :class:`Request` whose framing is certain.
+
+Where a message begins and ends is decided here and in ``body``, never by the parser: the head
+ends at the first empty line, the body has the announced length or is chunked. llhttp judges
+every byte of the head and is given not one byte beyond it, so pipelined requests wait in plain
+bytes, and an ``Upgrade`` (which llhttp takes as the end of HTTP) is simply not taken.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import httptools
+
+from nexus.errors import HeadersTooLarge, InvalidRequest, UriTooLong
+from nexus.http.limits import ServerLimits
+from nexus.http.request import Request
+from nexus.protocol.headers import Header
+
+_END: Final = b"\r\n\r\n"
+_VERSIONS: Final = {b"HTTP/1.1": (1, 1), b"HTTP/1.0": (1, 0)}
+_AUTHORITY: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
+
+
+class HeadReader:
+    """Reads the heads of one connection, one after another.
+
+    Attributes:
+        end: after :meth:`read` returned a request, the length of its head.
+    """
+
+    __slots__ = ("_fed", "_fields", "_headers", "_limits", "_over", "_parser", "end")
+
+    def __init__(self, limits: ServerLimits) -> None:
+        self._limits = limits
+        self._fed = 0
+        self._restart()
+
+    def read(self, data: bytes) -> Request | None:
+        """Read the head that ``data`` begins with.
+
+        Args:
+            data: everything received since the previous message; after a None, the same bytes
+                and what has come since.
+
+        Returns:
+            The request without its body, or None when the head is not complete yet. The reader
+            is then ready for the next message.
+
+        Raises:
+            InvalidRequest, UriTooLong, HeadersTooLarge: the connection cannot be read further.
+        """
+        fed = self._fed
+        found = data.find(_END, fed - 3 if fed > 3 else 0)
+        self.end = found + 4 if found >= 0 else len(data)
+        self._check_size(data)
+        try:
+            self._parser.feed_data(data[fed : self.end])
+        except httptools.HttpParserUpgrade:
+            pass
+        except httptools.HttpParserError as error:
+            raise InvalidRequest(f"The request is not valid HTTP: {error}.") from error
+        if self._over is not (found >= 0):
+            raise InvalidRequest("The request is not valid HTTP: bad line ending.")
+        if found < 0:
+            self._fed = self.end
+            return None
+        request = _request(data[: data.find(b"\r\n")], self._headers, self._fields)
+        if len(self._headers) > self._limits.fields:
+            raise HeadersTooLarge(f"The request has more than {self._limits.fields} header fields.")
+        self._fed = 0
+        self._restart()
+        return request
+
+    def _restart(self) -> None:
+        self._headers: list[Header] = []
+        self._fields: dict[bytes, bytes] = {}
+        self._over = False
+        self._parser = httptools.HttpRequestParser(self)
+
+    def _check_size(self, data: bytes) -> None:
+        limits = self._limits
+        if self.end <= limits.request_line:
+            return
+        line = data.find(b"\r\n", 0, limits.request_line + 2)
+        if line < 0:
+            raise UriTooLong(f"The request line is longer than {limits.request_line} bytes.")
+        if self.end > limits.head_bytes:
+            raise HeadersTooLarge(f"The request's header fields are larger than {limits.head_bytes} bytes.")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Called by the parser."""
+        self._headers.append((name, value))
+        lower = name.lower()
+        fields = self._fields
+        fields[lower] = value if lower not in fields else fields[lower] + b", " + value
+
+    def on_headers_complete(self) -> None:
+        """Called by the parser."""
+        if self._over:
+            raise InvalidRequest("a second head where the first one ends")
+        self._over = True
+
+
+def _request(line: bytes, headers: list[Header], fields: dict[bytes, bytes]) -> Request:
+    try:
+        method, target, version_name = line.split(b" ")
+        version = _VERSIONS[version_name]
+    except (ValueError, KeyError):
+        raise InvalidRequest("The request line must be: method, target, HTTP/1.1 or HTTP/1.0.") from None
+    request = Request(method.decode("ascii"), _path(target), version, headers, fields)
+    host = fields.get(b"host")
+    if (host is None and version == (1, 1)) or (host is not None and b"," in host):
+        raise InvalidRequest("The request must have exactly one Host header.")
+    request.keep_alive = _keeps_alive(version, fields.get(b"connection"))
+    expect = fields.get(b"expect")
+    if expect is not None:
+        request.expects_continue = version == (1, 1) and expect.lower() == b"100-continue"
+    request.length = _length(version, fields)
+    return request
+
+
+def _path(target: bytes) -> str:
+    """The origin form of a target (RFC 9112 3.2); proxies' absolute form loses its authority."""
+    text = target.decode("latin-1")
+    if text.startswith("/") or text == "*":
+        return text
+    authority = _AUTHORITY.match(text)
+    if authority is None:
+        raise InvalidRequest("The request target must be a path.")
+    rest = text[authority.end() :]
+    return rest if rest.startswith("/") else f"/{rest}"
+
+
+def _keeps_alive(version: tuple[int, int], connection: bytes | None) -> bool:
+    if connection is None:
+        return version == (1, 1)
+    options = [option.strip() for option in connection.lower().split(b",")]
+    return b"close" not in options and (version == (1, 1) or b"keep-alive" in options)
+
+
+def _length(version: tuple[int, int], fields: dict[bytes, bytes]) -> int | None:
+    """Bytes of body; None when chunked (RFC 9112 6.3, refusing what it lets a server refuse)."""
+    coding = fields.get(b"transfer-encoding")
+    length = fields.get(b"content-length")
+    if coding is None:
+        if length is None:
+            return 0
+        if not length.isdigit() or len(length) > 19:
+            raise InvalidRequest("Content-Length must be one number.")
+        return int(length)
+    if length is not None:
+        raise InvalidRequest("A request cannot have both Content-Length and Transfer-Encoding.")
+    if coding.lower() != b"chunked" or version == (1, 0):
+        raise InvalidRequest("The only Transfer-Encoding of a request is chunked, in HTTP/1.1.")
+    return None

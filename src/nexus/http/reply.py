@@ -1,0 +1,202 @@
+"""The reply to one request: its head, its framing and its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from http import HTTPStatus
+from typing import Final, Protocol
+
+from nexus.protocol.headers import Header
+
+STATUS_LINES: Final = {
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\nServer: nexus\r\n".encode("ascii")
+    for status in HTTPStatus
+}
+_BODILESS: Final = frozenset({204, 304})
+
+
+class Wire(Protocol):
+    """The connection, as far as a reply needs it."""
+
+    def date_line(self) -> bytes:
+        """The ``Date`` header line."""
+        ...
+
+    def draining(self) -> bool:
+        """Whether this connection is not to be used again."""
+        ...
+
+    def send(self, data: bytes) -> None:
+        """Write to the client."""
+        ...
+
+    def reply_ended(self, *, keep_alive: bool) -> None:
+        """The whole reply is written; the connection is free for the next request, or closes."""
+        ...
+
+    def cut(self, *, reset: bool) -> None:
+        """Close at once; ``reset`` where a plain close would look like the reply's end."""
+        ...
+
+
+class Reply:
+    """Answers one request, once: either :meth:`send`, or :meth:`start`, :meth:`write`, :meth:`end`.
+
+    After the client has left every method does nothing.
+
+    Attributes:
+        started: :meth:`start` or :meth:`send` was called; it is too late for another status.
+        ended: the reply is complete or was aborted.
+        departed: the client left, or was cut because it took nothing.
+        stream: :meth:`start` said that this reply stays open while it is made.
+        on_departed: called once when the client leaves before the reply has ended. Without it,
+            the handler's task is cancelled.
+        on_pause: called when so much is unsent that nothing more should be written for now.
+        on_resume: called when writing may go on.
+        on_stalled: called, instead of ``on_departed``, when the client took nothing for
+            ``write_seconds``; the connection is cut right after.
+    """
+
+    __slots__ = (
+        "_chunked",
+        "_head",
+        "_head_only",
+        "_http10",
+        "_keep_alive",
+        "_left",
+        "_silent",
+        "_wire",
+        "departed",
+        "ended",
+        "on_departed",
+        "on_pause",
+        "on_resume",
+        "on_stalled",
+        "started",
+        "stream",
+    )
+
+    def __init__(
+        self, wire: Wire, *, keep_alive: bool, head_only: bool = False, http10: bool = False
+    ) -> None:
+        self._wire = wire
+        self._keep_alive = keep_alive
+        self._head_only = head_only
+        self._http10 = http10
+        self._head = b""
+        self._chunked = False
+        self._silent = head_only
+        self._left: int | None = None
+        self.started = False
+        self.ended = False
+        self.departed = False
+        self.stream = False
+        self.on_departed: Callable[[], None] | None = None
+        self.on_pause: Callable[[], None] | None = None
+        self.on_resume: Callable[[], None] | None = None
+        self.on_stalled: Callable[[], None] | None = None
+
+    def send(self, status: int, headers: Sequence[Header], body: bytes) -> None:
+        """Send the whole reply in one write.
+
+        Args:
+            status: final, so at least 200.
+            headers: without ``Server``, ``Date``, ``Connection`` and framing, which are added.
+            body: the content.
+        """
+        if not self._begin(status, headers, len(body)):
+            return
+        self._wire.send(self._head if self._silent else self._head + body)
+        self._finish()
+
+    def start(self, status: int, headers: Sequence[Header], length: int | None, stream: bool = False) -> None:
+        """Begin a reply; the head leaves together with the first :meth:`write`.
+
+        Args:
+            status: final, so at least 200.
+            headers: without ``Server``, ``Date``, ``Connection`` and framing, which are added.
+            length: bytes of content; None when unknown: chunked, or for HTTP/1.0 up to the close.
+            stream: whether the content is made while it is sent; for those who count streams.
+        """
+        self.stream = stream
+        self._begin(status, headers, length)
+
+    def write(self, data: bytes) -> None:
+        """Send a piece of the content; an empty one only sends the head."""
+        if self.departed or self.ended:
+            return
+        head, self._head = self._head, b""
+        if self._left is not None:
+            self._left -= len(data)
+            if self._left < 0:
+                raise RuntimeError("the reply is longer than its announced length")
+        if self._silent or not data:
+            data = head
+        elif self._chunked:
+            data = b"%b%x\r\n%b\r\n" % (head, len(data), data)
+        elif head:
+            data = head + data
+        if data:
+            self._wire.send(data)
+
+    def end(self) -> None:
+        """Complete the reply; one that is shorter than it announced is aborted instead."""
+        if self.departed or self.ended:
+            return
+        if self._left and not self._silent:
+            self.abort()
+            return
+        last = b"0\r\n\r\n" if self._chunked and not self._silent else b""
+        if self._head or last:
+            self._wire.send(self._head + last)
+        self._finish()
+
+    def abort(self) -> None:
+        """Cut the connection, so that the client sees that the reply is not complete."""
+        if self.departed or self.ended:
+            return
+        self.started = self.ended = True
+        self._wire.cut(reset=self._left is None and not self._chunked)
+
+    def _begin(self, status: int, headers: Sequence[Header], length: int | None) -> bool:
+        """Make the head; False when nobody is there to get it."""
+        if self.started:
+            raise RuntimeError("the reply was started before")
+        self.started = True
+        if self.departed:
+            return False
+        framing = self._frame(status, length)
+        line = STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\nServer: nexus\r\n" % status
+        if headers:
+            lines = b"".join([b"%b: %b\r\n" % header for header in headers])
+            self._head = b"".join((line, self._wire.date_line(), lines, framing, b"\r\n"))
+        else:
+            self._head = b"".join((line, self._wire.date_line(), framing, b"\r\n"))
+        return True
+
+    def _frame(self, status: int, length: int | None) -> bytes:
+        """Decide how the content ends and whether the connection lives on (RFC 9112 6, 9.3)."""
+        if status in _BODILESS:
+            self._silent = True
+            framing = b""
+        elif length is not None:
+            self._left = length
+            framing = b"Content-Length: %d\r\n" % length
+        elif self._http10:
+            self._keep_alive = False
+            framing = b""
+        else:
+            self._chunked = True
+            framing = b"Transfer-Encoding: chunked\r\n"
+        if self._wire.draining():
+            self._keep_alive = False
+        if not self._keep_alive:
+            return framing + b"Connection: close\r\n"
+        if self._http10:
+            return framing + b"Connection: keep-alive\r\n"
+        return framing
+
+    def _finish(self) -> None:
+        self._head = b""
+        self.ended = True
+        self._wire.reply_ended(keep_alive=self._keep_alive)
