@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import pytest
+
+from nexus.tasks import DeadlineWatch, SystemClock, TaskOwner
+
+
+class ManualClock(SystemClock):
+    def __init__(self) -> None:
+        self.time = 100.0
+
+    def now(self) -> float:
+        return self.time
+
+
+class Item:
+    def __init__(self, deadline: float) -> None:
+        self.deadline = deadline
+        self.expirations = 0
+
+    def expired(self, now: float) -> None:
+        self.expirations += 1
+        self.deadline = now + 10
+
+
+async def test_an_owner_names_keeps_and_ends_its_tasks() -> None:
+    owner = TaskOwner("owner")
+    started = asyncio.Event()
+
+    async def forever() -> None:
+        started.set()
+        await asyncio.Event().wait()
+
+    task = owner.spawn(forever(), "forever")
+    await started.wait()
+    assert task.get_name() == "owner:forever"
+    assert len(owner) == 1
+    assert await owner.close() == 1
+    assert task.cancelled()
+    assert len(owner) == 0
+
+
+async def test_a_failure_is_reported_with_the_name(caplog: pytest.LogCaptureFixture) -> None:
+    owner = TaskOwner("owner")
+
+    async def fail() -> None:
+        raise ValueError("broken")
+
+    with caplog.at_level(logging.ERROR):
+        task = owner.spawn(fail(), "fail")
+        await asyncio.wait([task])
+        await asyncio.sleep(0)
+    assert "owner:fail" in caplog.text
+    assert "broken" in caplog.text
+    assert len(owner) == 0
+
+
+async def test_deadlines_are_honoured_late_never_early() -> None:
+    clock = ManualClock()
+    watch = DeadlineWatch(clock)
+    item = Item(101.0)
+    watch.add(item)
+    watch.sweep()
+    assert item.expirations == 0
+    clock.time = 101.0
+    watch.sweep()
+    assert item.expirations == 1
+    watch.sweep()
+    assert item.expirations == 1
+    watch.discard(item)
+    clock.time = 1000.0
+    watch.sweep()
+    assert item.expirations == 1
+    watch.close()
+
+
+async def test_the_watch_ticks_by_itself() -> None:
+    watch = DeadlineWatch(SystemClock())
+    expired = asyncio.Event()
+
+    class Due:
+        deadline = 0.0
+
+        def expired(self, now: float) -> None:
+            self.deadline = now + 1000
+            expired.set()
+
+    watch.add(Due())
+    async with asyncio.timeout(10):
+        await expired.wait()
+    watch.close()
+    assert len(watch) == 0
