@@ -177,3 +177,10 @@ def content_coding(headers: Iterable[Header]) -> bytes | None:
         return None
     coding = value.strip().lower()
     return None if coding in (b"", b"identity") else coding
+
+
+def header_value(text: str) -> bytes:
+    """Return ``text`` as a field value: control characters, which could end the line, become ``?``."""
+    if not text.isprintable():
+        text = "".join(character if character.isprintable() else "?" for character in text)
+    return text.encode("utf-8", "replace")
