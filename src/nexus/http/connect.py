@@ -95,8 +95,8 @@ class Connector:
             name = None if context is None else server_name(origin)
             await loop.create_connection(lambda: connection, sock=sock, ssl=context, server_hostname=name)
         except BaseException as error:
-            if connection.made:
-                connection.end(None)
+            if connection.abandon():
+                sock.close()
             else:
                 self._sockets.close(sock)
             if isinstance(error, OSError) and not isinstance(error, TimeoutError):

@@ -55,9 +55,11 @@ class UpstreamConnection(asyncio.Protocol):
     """
 
     __slots__ = (
+        "_abandoned",
         "_answered",
         "_clock",
         "_complete",
+        "_counted",
         "_exchange",
         "_framing",
         "_handler",
@@ -96,6 +98,8 @@ class UpstreamConnection(asyncio.Protocol):
         self._headers: list[Header] = []
         self._framing: Framing | None = None
         self._method = ""
+        self._abandoned = False
+        self._counted = False
         self._reused = False
         self._answered = False
         self._complete = False
@@ -110,9 +114,15 @@ class UpstreamConnection(asyncio.Protocol):
         transport = self._transport
         return transport is not None and not transport.is_closing() and self._exchange is None
 
-    @property
-    def made(self) -> bool:
-        """Whether a transport was ever attached; it then owns the socket."""
+    def abandon(self) -> bool:
+        """Close before the first exchange; return whether its socket was counted off.
+
+        A connection that is cancelled while it is made hears of its transport late or never of
+        its end (uvloop closes the handle without a word), so it waits for neither.
+        """
+        self._abandoned = True
+        self.end(None)
+        self._let_go()
         return self._transport is not None
 
     async def run(
@@ -222,7 +232,11 @@ class UpstreamConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See :meth:`asyncio.BaseProtocol.connection_made`."""
+        if self._abandoned:
+            transport.abort()  # type: ignore[attr-defined]  # every transport of ours has it
+            return
         self._transport = transport  # type: ignore[assignment]  # TCP and TLS transports are both Transports
+        self._counted = True
         self._owner.opened(self)
 
     def data_received(self, data: bytes) -> None:
@@ -261,7 +275,12 @@ class UpstreamConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """See :meth:`asyncio.BaseProtocol.connection_lost`."""
         self.end(self._death(exc))
-        self._owner.closed(self)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self._counted:
+            self._counted = False
+            self._owner.closed(self)
 
     def _fail(self, error: httptools.HttpParserError) -> None:
         if isinstance(error, httptools.HttpParserCallbackError) and error.__context__ is not None:
