@@ -1,0 +1,191 @@
+"""The front's application: parse and delegate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, Protocol
+from urllib.parse import unquote
+
+import msgspec
+
+from nexus.errors import LoopDetected, ModelNotFound, RequestError, ServiceUnavailable
+from nexus.gateway import paths
+from nexus.gateway.dispatch import Dispatcher
+from nexus.gateway.doors import Doors
+from nexus.gateway.exchange import JSON_TYPE, Exchange, Exchanges
+from nexus.gateway.keepalive import KeepAlive
+from nexus.gateway.pages import Pages
+from nexus.http.server import Reply, Request
+from nexus.protocol import envelope, requirements
+from nexus.protocol.error_body import render
+from nexus.protocol.headers import X_NEXUS_VIA, X_REQUEST_ID, passed_gateways, request_id
+from nexus.registry.registry import Registry
+from nexus.tasks import Clock, DeadlineWatch
+
+_VIA: Final = X_NEXUS_VIA.lower()
+_REQUEST_ID: Final = X_REQUEST_ID.lower()
+_BUSY: Final = (("Retry-After", "1"),)
+
+
+class GatewaySettings(msgspec.Struct, frozen=True):
+    """What the configuration says to the request path.
+
+    Attributes:
+        doors: who may come in.
+        gateway_id: this gateway's own id, which a request must not carry yet.
+        max_concurrent_requests: 0 is unbounded.
+        sse_keepalive_seconds: 0 is off.
+    """
+
+    doors: Doors
+    gateway_id: str
+    max_concurrent_requests: int = 0
+    sse_keepalive_seconds: float = 0.0
+
+
+class RunState(Protocol):
+    """What the composition root knows of the process."""
+
+    @property
+    def draining(self) -> bool:
+        """New requests are turned away."""
+        ...
+
+
+class Gateway:
+    """Answers every path (an ``Application`` of ``http.server``).
+
+    Args:
+        registry: for the default model.
+        dispatcher: runs inference requests.
+        exchanges: records them.
+        pages: everything that is answered from memory.
+        settings: doors and limits.
+        state: whether Nexus is draining.
+        clock, watch: time.
+        make_id: makes a request id.
+        base_url: what clients set, without ``/v1``; known once the port is bound.
+    """
+
+    __slots__ = (
+        "_base_url",
+        "_clock",
+        "_dispatcher",
+        "_exchanges",
+        "_make_id",
+        "_pages",
+        "_registry",
+        "_state",
+        "_watch",
+        "settings",
+    )
+
+    def __init__(  # noqa: PLR0913  # the request path meets every package here, by keyword
+        self,
+        *,
+        registry: Registry,
+        dispatcher: Dispatcher,
+        exchanges: Exchanges,
+        pages: Pages,
+        settings: GatewaySettings,
+        state: RunState,
+        clock: Clock,
+        watch: DeadlineWatch,
+        make_id: Callable[[], str],
+        base_url: Callable[[], str],
+    ) -> None:
+        self._registry = registry
+        self._dispatcher = dispatcher
+        self._exchanges = exchanges
+        self._pages = pages
+        self.settings = settings
+        self._state = state
+        self._clock = clock
+        self._watch = watch
+        self._make_id = make_id
+        self._base_url = base_url
+
+    def admit(self, request: Request) -> None:
+        """Check doors and path on the head alone, before a body is taken.
+
+        Raises:
+            RequestError: the request is refused.
+        """
+        doors = self.settings.doors
+        doors.check_host(request)
+        doors.check_origin(request)
+        if request.method == "OPTIONS":
+            return
+        path = paths.normal(request.path)
+        paths.check(request.method, path, self._base_url)
+        surface = paths.find_surface(path)
+        if surface is None and not path.startswith("/models"):
+            return
+        doors.check_key(request)
+        if surface is not None:
+            self._check_room(request)
+
+    def handle(self, request: Request, reply: Reply) -> Coroutine[Any, Any, None] | None:
+        """Answer from memory, or return the coroutine that relays."""
+        cors = self.settings.doors.cors_headers(request)
+        if request.method == "OPTIONS":
+            reply.send(204, list(self.settings.doors.preflight_headers(request)), b"")
+            return None
+        path = paths.normal(request.path)
+        surface = paths.find_surface(path)
+        if surface is not None:
+            name = request_id(request.header(_REQUEST_ID), self._make_id)
+            exchange = Exchange(request, reply, surface, name, self._clock.wall(), cors)
+            return self._serve(exchange)
+        try:
+            status, content_type, body = self._page(path, request)
+        except RequestError as error:
+            reply.send(error.status, [JSON_TYPE, *cors], render(error))
+            return None
+        reply.send(status, [(b"Content-Type", content_type), *cors], body)
+        return None
+
+    async def _serve(self, exchange: Exchange) -> None:
+        with self._exchanges.scope(exchange):
+            request, surface = exchange.request, exchange.surface
+            body = envelope.read(
+                request.body,
+                surface,
+                default_model=self._registry.snapshot.rules.default_model,
+                content_encoding=request.header(b"content-encoding"),
+            )
+            exchange.model = body.model
+            needs = requirements.of(body, surface)
+            seconds = self.settings.sse_keepalive_seconds
+            if seconds and needs.stream:
+                with KeepAlive(exchange, seconds, self._clock, self._watch):
+                    await self._dispatcher.run(exchange, body, needs)
+            else:
+                await self._dispatcher.run(exchange, body, needs)
+
+    def _check_room(self, request: Request) -> None:
+        if self._state.draining:
+            raise ServiceUnavailable("The gateway is shutting down. Try again in a moment.", headers=_BUSY)
+        if self.settings.gateway_id in passed_gateways(request.header(_VIA)):
+            raise LoopDetected(
+                "This request has passed this gateway before: a backend entry points back at it. "
+                "Remove that backend."
+            )
+        limit = self.settings.max_concurrent_requests
+        if limit and len(self._exchanges.running) >= limit:
+            raise ServiceUnavailable(
+                f"The gateway is at its limit of {limit} concurrent requests. Try again in a moment.",
+                headers=_BUSY,
+            )
+
+    def _page(self, path: str, request: Request) -> tuple[int, bytes, bytes]:
+        if path.startswith(paths.MODEL_PREFIX):
+            name = unquote(path[len(paths.MODEL_PREFIX) :], errors="replace")
+            row = self._pages.model(name)
+            if row is None:
+                raise ModelNotFound(
+                    f"The model '{name[:200]}' does not exist. GET /v1/models lists what is served.",
+                    param="model",
+                )
+            return 200, b"application/json", row
+        return self._pages.get(path, request)

@@ -1,0 +1,247 @@
+"""The reply's way from one backend to the client.
+
+Laws: the first byte is the first body byte that is not an SSE comment, and Nexus's own head
+leaves together with it; bytes come back unchanged and in whole events; before the first byte a
+failure is only noted, so that another backend may be tried.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from nexus.backends.base import Adapter, ErrorReading
+from nexus.domain import FailureKind, Usage
+from nexus.gateway.exchange import Exchange
+from nexus.http.client import Flow
+from nexus.protocol.error_body import fault_of
+from nexus.protocol.headers import Header, content_coding, find, is_event_stream, reply_headers
+from nexus.protocol.sse import SseScanner
+from nexus.protocol.surfaces import StreamEnd
+from nexus.protocol.usage import usage_of
+from nexus.registry.lease import Lease
+from nexus.tasks import Clock
+
+HOLD_BYTES: Final = 64 * 1024
+
+
+class Held(msgspec.Struct, frozen=True):
+    """A complete reply that was kept back: relayed verbatim when nobody does better.
+
+    Attributes:
+        status: the backend's own.
+        headers: those that the client gets.
+        body: at most ``HOLD_BYTES``.
+    """
+
+    status: int
+    headers: list[Header]
+    body: bytes
+
+
+class Relay:
+    """Receives one attempt's reply and sends it on (a ``ResponseHandler``).
+
+    Args:
+        exchange: the client's side.
+        lease: the attempt's scope.
+        adapter: reads the backend's errors.
+        clock: for the first byte.
+        extra: ``X-Nexus-*`` headers of this attempt.
+
+    Attributes:
+        committed: Nexus's head has left for the client; nothing is tried again.
+        failure: what the reply itself says went wrong, or ``None``.
+        reading: the adapter's reading behind ``failure``, or ``None``.
+        usage: tokens as the backend counted them, once the reply is complete.
+    """
+
+    __slots__ = (
+        "_adapter",
+        "_body",
+        "_clock",
+        "_exchange",
+        "_extra",
+        "_first_at",
+        "_flow",
+        "_lease",
+        "_scanner",
+        "_size",
+        "committed",
+        "failure",
+        "headers",
+        "reading",
+        "status",
+        "usage",
+    )
+
+    def __init__(
+        self, exchange: Exchange, lease: Lease, adapter: Adapter, clock: Clock, extra: tuple[Header, ...]
+    ) -> None:
+        self._exchange = exchange
+        self._lease = lease
+        self._adapter = adapter
+        self._clock = clock
+        self._extra = extra
+        self._flow: Flow | None = None
+        self._scanner: SseScanner | None = None
+        self._body: list[bytes] = []
+        self._size = 0
+        self._first_at: float | None = None
+        self.status = 0
+        self.headers: list[Header] = []
+        self.committed = False
+        self.failure: FailureKind | None = None
+        self.reading: ErrorReading | None = None
+        self.usage: Usage | None = None
+
+    def connected(self, flow: Flow) -> None:
+        """Request bytes leave now; from here a slow client slows this backend down."""
+        self._flow = flow
+        self._lease.sent()
+        self._exchange.reply.on_pause = flow.pause
+        self._exchange.reply.on_resume = flow.resume
+
+    def head(self, status: int, headers: list[Header]) -> None:
+        """Choose how the body is judged, by status and content type."""
+        self.status = status
+        self.headers = headers
+        if status < 300 and is_event_stream(headers) and content_coding(headers) is None:
+            self._scanner = SseScanner(self._exchange.surface.end)
+
+    def data(self, chunk: bytes) -> None:
+        """Relay or hold a piece of the body."""
+        if self._scanner is not None:
+            self._events(self._scanner, chunk)
+            return
+        if self._first_at is None:
+            self._first_byte()
+        if self.committed:
+            self._write(chunk)
+            return
+        self._body.append(chunk)
+        self._size += len(chunk)
+        if self._size > HOLD_BYTES:
+            self._too_large_to_hold()
+
+    def complete(self) -> None:
+        """The upstream's framing says that the reply is whole: judge it and send what is held."""
+        if self.failure is not None:
+            return
+        if self._scanner is not None:
+            self._complete_events(self._scanner)
+        elif self.committed:
+            self._exchange.reply.end()
+        elif self.status < 300:
+            self._complete_body(b"".join(self._body))
+        else:
+            self._note_error(b"".join(self._body))
+
+    def held(self) -> Held:
+        """The complete reply that was kept back."""
+        return Held(self.status, self._reply_headers(), b"".join(self._body))
+
+    def event_prefix(self) -> bytes:
+        """What must precede an error event: the end of an event that had to leave in parts."""
+        return b"\n\n" if self._scanner is not None and self._scanner.split else b""
+
+    def _events(self, scanner: SseScanner, chunk: bytes) -> None:
+        ready = scanner.feed(chunk)
+        if self.committed:
+            if ready:
+                self._write(ready)
+            return
+        if ready:
+            self._body.append(ready)
+        if scanner.error_first is not None:
+            self._note_error(scanner.error_first)
+            if self._flow is not None:
+                self._flow.finish()
+        elif not scanner.commented_only and self._body:
+            self._commit_events()
+
+    def _complete_events(self, scanner: SseScanner) -> None:
+        tail = scanner.flush()
+        self.usage = scanner.usage
+        if scanner.error_first is not None and not self.committed:
+            self._note_error(scanner.error_first)
+            return
+        if scanner.commented_only and not self.committed:
+            self._note_error(b"")
+            return
+        if tail:
+            self._body.append(tail)
+        if not self.committed or self._body:
+            self._commit_events()
+        if scanner.error_seen:
+            self.failure = FailureKind.ERROR_EVENT
+        elif not scanner.finished and self._exchange.surface.end is not StreamEnd.NONE:
+            self.failure = FailureKind.UPSTREAM_INCOMPLETE
+            return
+        self._exchange.reply.end()
+
+    def _commit_events(self) -> None:
+        if self._first_at is None:
+            self._first_byte()
+        if not self.committed:
+            self._commit(None)
+            self._exchange.streamed = True
+        self._write(b"".join(self._body))
+        self._body.clear()
+
+    def _complete_body(self, body: bytes) -> None:
+        if content_coding(self.headers) is None:
+            if fault_of(body) is not None:
+                self._note_error(body)
+                return
+            self.usage = usage_of(body)
+        if self._exchange.reply.started:
+            # A keep-alive comment has promised an event stream; a JSON reply cannot follow it.
+            self.failure = FailureKind.PROTOCOL
+            return
+        self.committed = True
+        self._exchange.started_reply(self.status, self._clock.now())
+        self._exchange.bytes_out += len(body)
+        self._exchange.reply.send(self.status, self._reply_headers(), body)
+
+    def _too_large_to_hold(self) -> None:
+        if self.status >= 300:
+            body = b"".join(self._body)
+            self._note_error(body)
+            if self.failure is not FailureKind.CLIENT_ERROR:
+                if self._flow is not None:
+                    self._flow.finish()
+                return
+            self.failure = self.reading = None
+        length = find(self.headers, b"content-length")
+        self._commit(int(length) if length is not None and length.isdigit() else None)
+        self._write(b"".join(self._body))
+        self._body.clear()
+
+    def _note_error(self, body: bytes) -> None:
+        surface = self._exchange.surface.name
+        self.reading = self._adapter.read_error(self.status, body, self.headers, surface=surface)
+        self.failure = self.reading.kind
+
+    def _first_byte(self) -> None:
+        self._first_at = now = self._clock.now()
+        self._lease.first_byte(now)
+        if self._flow is not None:
+            self._flow.first_byte()
+
+    def _commit(self, length: int | None) -> None:
+        self.committed = True
+        reply = self._exchange.reply
+        if not reply.started:
+            self._exchange.started_reply(self.status, self._clock.now())
+            reply.start(self.status, self._reply_headers(), length)
+
+    def _write(self, data: bytes) -> None:
+        self._exchange.bytes_out += len(data)
+        self._exchange.reply.write(data)
+
+    def _reply_headers(self) -> list[Header]:
+        headers = reply_headers(self.headers)
+        headers.extend(self._extra)
+        return headers
