@@ -28,8 +28,9 @@ SHORT: Final[Mapping[str, str]] = MappingProxyType(
 API_KEY: Final = "NEXUS_API_KEY"
 BACKENDS: Final = "NEXUS_BACKENDS"
 CONFIG: Final = "NEXUS_CONFIG"
-# NEXUS_CI belongs to the test suite: it turns a skip of a real-server test into a failure.
-_OTHERS: Final = frozenset({API_KEY, BACKENDS, CONFIG, "NEXUS_CI"})
+_OTHERS: Final = frozenset({API_KEY, BACKENDS, CONFIG})
+# The test suite's own: it turns a skip of a real-server test into a failure.
+_TESTS: Final = "NEXUS_CI"
 _GENERAL: Final = "NEXUS__"
 # Kubernetes describes a service named "nexus" to every container in these; they are not for us.
 _KUBERNETES: Final = re.compile(r"NEXUS_(SERVICE_(HOST|PORT(_\w+)?)|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)")
@@ -88,14 +89,15 @@ def unknown(environ: Mapping[str, str], referenced: Iterable[str]) -> list[str]:
         environ: the environment.
         referenced: names that the configuration itself mentions.
     """
-    known = {*SHORT, *_OTHERS}
+    words = {name.removeprefix("NEXUS_") for name in (*SHORT, *_OTHERS)}
+    known = {*SHORT, *_OTHERS, _TESTS, *referenced}
     warnings: list[str] = []
     for variable in sorted(environ):
         ours = variable.startswith("NEXUS_") and not variable.startswith(_GENERAL)
-        if not ours or variable in known or variable in referenced or _KUBERNETES.fullmatch(variable):
+        if not ours or variable in known or _KUBERNETES.fullmatch(variable):
             continue
-        near = nearest(variable, known)
-        hint = f"; did you mean {near}?" if near else ""
+        near = nearest(variable.removeprefix("NEXUS_"), words)
+        hint = f"; did you mean NEXUS_{near}?" if near else ""
         warnings.append(f"environment {variable}: Nexus reads no variable of this name{hint}")
     port = environ.get("NEXUS_PORT", "")
     if _KUBERNETES_PORT.match(port):

@@ -217,7 +217,7 @@ class ListOf(Kind):
 
     def __init__(self, item: Kind) -> None:
         self.item = item
-        self.expected = f"an array, each of it {item.expected}"
+        self.expected = f"an array; each value {item.expected}"
 
     def accept(self, raw: object) -> tuple[Any, ...]:
         """Take an array; the error names the place inside it."""
@@ -246,7 +246,7 @@ class MapOf(Kind):
 
     def __init__(self, key: Text, value: Kind) -> None:
         self.key, self.value = key, value
-        self.expected = f"a table, each value of it {value.expected}"
+        self.expected = f"a table; each value {value.expected}"
 
     def accept(self, raw: object) -> Mapping[str, Any]:
         """Take a table; the error names the key inside it."""

@@ -148,6 +148,8 @@ def _locate(text: str) -> Iterator[tuple[Key, int]]:
         begins = depth == 0 and not fence
         if begins and (header := _HEADER.match(line)):
             table = _table(header[2], counts, repeated=header[1] == "[[")
+            if table[-1] == 0:
+                yield table[:-1], number
             yield table, number
             continue
         start = 0
