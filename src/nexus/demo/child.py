@@ -27,6 +27,7 @@ class Child:
         arguments: its command line.
         first_line: written to its standard input before anything else.
         environ: its environment; the parent's when left out.
+        inherited: file descriptors that it keeps under their numbers.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class Child:
         *,
         first_line: bytes = b"",
         environ: Mapping[str, str] | None = None,
+        inherited: Sequence[int] = (),
     ) -> None:
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the child
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and our own module
@@ -45,6 +47,7 @@ class Child:
             stderr=self._log,
             env=None if environ is None else dict(environ),
             process_group=0,
+            pass_fds=tuple(inherited),
         )
         assert self._process.stdin is not None  # noqa: S101 - told to Popen two lines above
         assert self._process.stdout is not None  # noqa: S101 - likewise

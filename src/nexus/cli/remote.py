@@ -1,0 +1,172 @@
+"""Asking the running server: what ``models``, ``backends`` and ``health`` have in common."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import ssl
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+from urllib.parse import SplitResult, urlsplit
+
+import click
+
+from nexus.cli.lazy import Refused
+from nexus.config.load import Loaded, default_path, load
+
+TIMEOUT_SECONDS: Final = 10.0
+MAX_BYTES: Final = 64 * 1024 * 1024
+# An address to listen on everywhere is none to connect to.
+_EVERYWHERE: Final[Mapping[str, str]] = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - read, not bound
+
+
+class Unanswered(click.ClickException):
+    """The server did not give what was asked for: one sentence on what to do, exit code 1."""
+
+    exit_code = 1
+
+
+class Server(NamedTuple):
+    """Where the running server is.
+
+    Attributes:
+        url: scheme, host and port.
+        tls: how its certificate is checked; None for http.
+        key: what it is shown as the client's key.
+    """
+
+    url: SplitResult
+    tls: ssl.SSLContext | None
+    key: str | None
+
+    def get(self, path: str) -> dict[str, Any]:
+        """Ask for ``path`` and return the JSON object it answers.
+
+        Raises:
+            Unanswered: nothing answers, not in time, not with 200, or it is not Nexus.
+        """
+        headers = {"Accept": "application/json"}
+        if self.key:
+            headers["Authorization"] = f"Bearer {self.key}"
+        connection = self._connection()
+        try:
+            connection.request("GET", path, headers=headers)
+            response = connection.getresponse()
+            status, body = response.status, response.read(MAX_BYTES)
+        except TimeoutError:
+            raise Unanswered(f"{self._name} did not answer within {TIMEOUT_SECONDS:.0f} s.") from None
+        except ssl.SSLError as error:
+            raise Unanswered(f"{self._name} does not show a certificate to trust: {error.reason}.") from None
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise Unanswered(
+                f"Nothing answers at {self._name} ({reason}). Start it with: nexus serve   "
+                "or say where it runs with --url."
+            ) from None
+        except http.client.HTTPException:
+            raise self.not_nexus() from None
+        finally:
+            connection.close()
+        return self._read(status, body)
+
+    def not_nexus(self) -> Unanswered:
+        """The error for an answer that Nexus would not give."""
+        return Unanswered(f"What answers at {self._name} is not Nexus. Say where it runs with --url.")
+
+    @property
+    def _name(self) -> str:
+        return self.url.geturl()
+
+    def _connection(self) -> http.client.HTTPConnection:
+        host = self.url.hostname or ""
+        if self.tls is None:
+            return http.client.HTTPConnection(host, self.url.port or 80, timeout=TIMEOUT_SECONDS)
+        port = self.url.port or 443
+        return http.client.HTTPSConnection(host, port, timeout=TIMEOUT_SECONDS, context=self.tls)
+
+    def _read(self, status: int, body: bytes) -> dict[str, Any]:
+        try:
+            answer = json.loads(body)
+        except (ValueError, RecursionError):
+            raise self.not_nexus() from None
+        if not isinstance(answer, dict):
+            raise self.not_nexus()
+        if status == 401:
+            raise Unanswered(f"{self._name} wants a key: give --api-key KEY or set NEXUS_API_KEY.")
+        if status != 200:
+            error = answer.get("error")
+            if not isinstance(error, dict):
+                raise self.not_nexus()
+            raise Unanswered(f"{self._name} answered {status}: {error.get('message')}")
+        return answer
+
+
+def server_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add ``--url``, ``--api-key`` and ``--json`` (as ``as_json``) to a command."""
+    for option in (
+        click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts."),
+        click.option(
+            "--api-key",
+            envvar="NEXUS_API_KEY",
+            metavar="KEY",
+            help="Key for the server (better set NEXUS_API_KEY: arguments are seen by others).",
+        ),
+        click.option("--url", metavar="URL", help="Where Nexus runs; as configured when left out."),
+    ):
+        command = option(command)
+    return command
+
+
+def connect(url: str | None, api_key: str | None) -> Server:
+    """Find the server that ``--url`` names, else the configured one.
+
+    Raises:
+        Refused: the URL cannot be one.
+        ConfigError: there is no ``--url`` and the configuration is wrong.
+    """
+    if url is not None:
+        parts = _parsed(url)
+        return Server(parts, ssl.create_default_context() if parts.scheme == "https" else None, api_key)
+    loaded = load(default_path(os.environ, Path.cwd()), os.environ)
+    own_key = loaded.client_keys[0].reveal() if loaded.client_keys else None
+    return Server(_configured(loaded), _own_tls(loaded), api_key or own_key)
+
+
+def _configured(loaded: Loaded) -> SplitResult:
+    server = loaded.config.server
+    host = _EVERYWHERE.get(server.host, server.host)
+    netloc = f"[{host}]:{server.port}" if ":" in host else f"{host}:{server.port}"
+    return SplitResult("https" if server.tls_cert else "http", netloc, "", "", "")
+
+
+def _own_tls(loaded: Loaded) -> ssl.SSLContext | None:
+    """Trust exactly the configured certificate; it need not name the address that is listened on."""
+    certificate = loaded.config.server.tls_cert
+    if certificate is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    try:
+        context.load_verify_locations(certificate)
+    except OSError as error:
+        raise Refused(f"{certificate} (server.tls_cert) cannot be read: {error.strerror or error}") from None
+    return context
+
+
+def _parsed(url: str) -> SplitResult:
+    problem = f"--url: expected something like http://127.0.0.1:6398, got {url!r}"
+    try:
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        port = parts.port
+    except ValueError:
+        raise Refused(problem) from None
+    if parts.username is not None or parts.password is not None:
+        raise Refused("--url: a user name or password does not belong there; keys go into --api-key")
+    if parts.scheme not in {"http", "https"} or not parts.hostname or port == 0:
+        raise Refused(problem)
+    if parts.query or parts.fragment or parts.path.rstrip("/") not in {"", "/v1"}:
+        raise Refused(f"{problem}: leave the path out")
+    return SplitResult(parts.scheme, parts.netloc, "", "", "")

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import click
+import pytest
+from tests.cli.support import Command
+
+from nexus import __version__
+from nexus.cli import COMMANDS, lazy, main
+from nexus.errors import StartError
+
+# What only some commands need, and what would make `--help` slow.
+HEAVY = ("nexus.server", "nexus.http", "nexus.config", "rich.console", "structlog", "asyncio", "uvloop")
+
+
+def test_help_names_every_command(nexus: Command) -> None:
+    result = nexus("--help")
+    assert result.exit_code == 0
+    for name, command in COMMANDS.items():
+        assert f"  {name} " in result.output
+        assert command.help in result.output
+
+
+def test_help_imports_no_command() -> None:
+    program = (
+        "import sys; from nexus.cli import main; main(['--help'], standalone_mode=False);"
+        f"print('HEAVY', [name for name in {HEAVY} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "HEAVY []"
+
+
+def test_help_answers_within_a_quarter_of_a_second() -> None:
+    def once() -> float:
+        begin = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "nexus", "--help"], check=True, stdout=subprocess.DEVNULL)
+        return time.perf_counter() - begin
+
+    assert min(once() for _ in range(5)) < 0.25
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_command_is_where_the_list_says_and_says_the_same_of_itself(name: str) -> None:
+    command = main.get_command(click.Context(main), name)
+    assert command is not None
+    assert command.name == name
+    assert command.help is not None
+    assert command.help.splitlines()[0] == COMMANDS[name].help
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_command_has_help(nexus: Command, name: str) -> None:
+    assert nexus(name, "--help").exit_code == 0
+
+
+def test_version(nexus: Command) -> None:
+    assert nexus("--version").output == f"nexus {__version__}\n"
+
+
+def test_an_unknown_command_is_refused(nexus: Command) -> None:
+    result = nexus("server")
+    assert result.exit_code == 2
+    assert "No such command 'server'" in result.output
+
+
+def test_what_the_operator_must_mend_is_one_line(nexus: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    @click.command()
+    def broken() -> None:
+        raise StartError("port 6398 is in use")
+
+    monkeypatch.setattr(lazy.LazyGroup, "get_command", lambda *_: broken)
+    result = nexus("serve")
+    assert result.exit_code == 2
+    assert result.stderr == "Error: port 6398 is in use\n"
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completions_print_the_shells_script(nexus: Command, shell: str) -> None:
+    result = nexus("completions", shell)
+    assert result.exit_code == 0
+    assert "_NEXUS_COMPLETE" in result.output
+
+
+def test_completion_knows_the_commands() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "from nexus.cli import main; main(prog_name='nexus')"],
+        env={"_NEXUS_COMPLETE": "bash_complete", "COMP_WORDS": "nexus ba", "COMP_CWORD": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.strip() == "plain,backends"
