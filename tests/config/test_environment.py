@@ -95,6 +95,8 @@ def test_an_empty_variable_is_unset(variable: str, text: str) -> None:
         ),
         ("_SERVER__PROT", "5", "there is no setting of this name; did you mean NEXUS__SERVER__PORT?"),
         ("_ROUTING__ALIASES", "a=b", "there is no setting of this name"),
+        ("_QQQQQQQ", "1", "there is no setting of this name; NEXUS__SERVER__PORT is one"),
+        ("_SERVER__MAX_BUFFERED_MB", "50", "server.max_buffered_mb: expected at least max_body_mb, 100"),
         ("_BACKENDS__0__URL", "x", 'expected backends in NEXUS_BACKENDS="name=url,..."'),
         ("API_KEY", "two words", "expected keys of visible ASCII"),
     ],

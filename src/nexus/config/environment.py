@@ -11,7 +11,7 @@ import msgspec
 
 from nexus.config.backends import Entry, from_text
 from nexus.config.fields import Field, leaves
-from nexus.config.kinds import FileName, Mismatch, nearest, suggestion
+from nexus.config.kinds import FileName, Mismatch, nearest
 from nexus.config.reading import at
 from nexus.config.schema import Config
 
@@ -124,7 +124,7 @@ def _dotted(variable: str, text: str, known: Mapping[str, Field]) -> str | None:
     if dotted not in known:
         names = {name: _GENERAL + name.replace(".", "__").upper() for name in known}
         near = nearest(dotted, names)
-        hint = f"; did you mean {names[near]}?" if near else suggestion(dotted, names.values())
+        hint = f"; did you mean {names[near]}?" if near else "; NEXUS__SERVER__PORT is one"
         raise at(f"environment {variable}", "", f"there is no setting of this name{hint}")
     return dotted
 

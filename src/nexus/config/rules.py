@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from nexus.config.kinds import Mismatch
-from nexus.config.schema import Config
+from nexus.config.schema import Config, ServerConfig
 from nexus.domain import FallbackChains, Weights
 
 _MAX_HOPS: Final = 3
@@ -20,16 +20,19 @@ def check(config: Config) -> None:
     """
     server, routing = config.server, config.routing
     if server.max_body_mb > server.max_buffered_mb:
-        raise Mismatch(
-            f"expected at most max_buffered_mb, {server.max_buffered_mb}: no body of {server.max_body_mb} MB "
-            "could ever be held",
-            ("server", "max_body_mb"),
-        )
+        raise _unbufferable(server)
     if server.tls_key is not None and server.tls_cert is None:
         raise Mismatch("expected tls_cert beside it", ("server", "tls_key"))
     _check_weights(routing.weights)
     _check_aliases(routing.aliases)
     _check_fallbacks(routing.fallbacks)
+
+
+def _unbufferable(server: ServerConfig) -> Mismatch:
+    """Blame the setting that somebody changed."""
+    if server.max_body_mb == ServerConfig().max_body_mb:
+        return Mismatch(f"expected at least max_body_mb, {server.max_body_mb}", ("server", "max_buffered_mb"))
+    return Mismatch(f"expected at most max_buffered_mb, {server.max_buffered_mb}", ("server", "max_body_mb"))
 
 
 def _check_weights(weights: Weights) -> None:
