@@ -12,31 +12,22 @@ Laws held here:
 from __future__ import annotations
 
 import asyncio
-import logging
 import socket
 import struct
-from collections.abc import Coroutine
 from enum import Enum, auto
 from math import inf
-from typing import Any, Final, cast
+from typing import Final, cast
 
-from nexus.errors import RequestError, RequestTimeout, ServerFault, ServiceUnavailable
-from nexus.http.body import BodyReader, ChunkedBody, SizedBody, too_large
+from nexus.errors import RequestError, RequestTimeout, ServiceUnavailable
+from nexus.http.body import too_large
 from nexus.http.context import ServerContext
-from nexus.http.head import HeadReader
+from nexus.http.handling import answer, handle
+from nexus.http.reader import RequestReader
 from nexus.http.reply import Reply
 from nexus.http.request import Request
 
-_log: Final = logging.getLogger("nexus.http.server")
-
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
-_RESET: Final = struct.pack("ii", 1, 0)
-
-
-def _full() -> ServiceUnavailable:
-    return ServiceUnavailable(
-        "Nexus holds as many request bytes as it may; try again.", headers=(("Retry-After", "1"),)
-    )
+_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 
 
 class Phase(Enum):
@@ -57,23 +48,28 @@ class Phase(Enum):
 
 
 class ClientConnection(asyncio.Protocol):
-    """Reads requests off one socket and hands them to the application, one at a time."""
+    """Reads requests off one socket and hands them to the application, one at a time.
+
+    Args:
+        context: what this server's connections share.
+
+    Attributes:
+        deadline: see :class:`nexus.tasks.Expiring`.
+    """
 
     __slots__ = (
-        "_body",
+        "_advancing",
         "_body_bytes",
         "_context",
         "_discard_left",
-        "_head",
         "_held",
         "_peer",
-        "_pending",
         "_phase",
+        "_reader",
         "_reading_paused",
         "_reply",
         "_request",
         "_sent",
-        "_serving",
         "_taken",
         "_task",
         "_transport",
@@ -83,21 +79,19 @@ class ClientConnection(asyncio.Protocol):
 
     def __init__(self, context: ServerContext) -> None:
         self._context = context
-        self._head = HeadReader(context.limits)
+        self._reader = RequestReader(context.limits)
         self._transport: asyncio.Transport
         self._peer: str | None = None
         self._phase = Phase.IDLE
-        self._pending = b""
         self._request: Request | None = None
-        self._body: BodyReader | None = None
-        self._body_bytes = 0
-        self._held = 0
         self._reply: Reply | None = None
         self._task: asyncio.Task[None] | None = None
+        self._body_bytes = 0
+        self._held = 0
         self._sent = 0
         self._taken = 0
         self._discard_left = 0
-        self._serving = False
+        self._advancing = False
         self._reading_paused = False
         self._writing_paused = False
         self.deadline = inf
@@ -112,46 +106,44 @@ class ClientConnection(asyncio.Protocol):
         peer = transport.get_extra_info("peername")
         self._peer = peer[0] if isinstance(peer, tuple) else None
         context.connections.add(self)
-        self.deadline = context.clock.now() + context.limits.keep_alive_seconds
+        self._expire_in(context.limits.keep_alive_seconds)
         context.watch.add(self)
 
     def data_received(self, data: bytes) -> None:
         """See :class:`asyncio.Protocol`."""
         phase = self._phase
-        if phase is Phase.BODY:
-            self._take_body(data)
-        elif phase is Phase.LINGER:
+        if phase is Phase.CLOSING:
+            return
+        if phase is Phase.LINGER:
             self._discard(len(data))
-        elif phase is not Phase.CLOSING:
-            self._pending = self._pending + data if self._pending else data
-            if phase is Phase.REPLY or self._writing_paused:
-                self._hold()
-            else:
-                self._serve()
+            return
+        self._reader.feed(data)
+        if phase is Phase.REPLY or self._writing_paused:
+            self._hold()
+        else:
+            self._advance()
 
     def eof_received(self) -> None:
-        """See :class:`asyncio.Protocol`; a client that will not send has left, so the transport closes."""
+        """See :class:`asyncio.Protocol`; who will send no more has left, so the transport closes."""
         if self._depart():
             self.cut(reset=False)
         else:
-            self._closing()
+            self._end_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # why does not matter
         """See :class:`asyncio.Protocol`."""
-        self._phase = Phase.CLOSING
-        self._context.watch.discard(self)
-        self._context.connections.discard(self)
-        self._pending = b""
-        self._body = self._request = None
+        self._end_reading()
         self._body_bytes = 0
         self._count_held()
+        self._context.watch.discard(self)
+        self._context.connections.discard(self)
         self._depart()
 
     def pause_writing(self) -> None:
         """See :class:`asyncio.Protocol`; the client owes us reads."""
         self._writing_paused = True
         self._taken = self._sent - self._transport.get_write_buffer_size()
-        self.deadline = self._context.clock.now() + self._context.limits.write_seconds
+        self._expire_in(self._context.limits.write_seconds)
         if self._reply is not None and self._reply.on_pause is not None:
             self._reply.on_pause()
 
@@ -170,13 +162,13 @@ class ClientConnection(asyncio.Protocol):
         """See :class:`nexus.tasks.Expiring`."""
         phase = self._phase
         if phase is Phase.HEAD:
-            self._refuse(RequestTimeout("The request head took too long."))
+            self._refuse(RequestTimeout("The request's head took too long to arrive."))
         elif phase is Phase.BODY:
-            self._refuse(RequestTimeout("The request body stopped arriving."))
+            self._refuse(RequestTimeout("The request's body stopped arriving."))
         elif phase is not Phase.LINGER and (unsent := self._transport.get_write_buffer_size()):
             self._check_taking(now, unsent)
         elif phase is Phase.REPLY:
-            self.deadline = now + self._context.limits.write_seconds
+            self._expire_in(self._context.limits.write_seconds)
         elif phase is Phase.IDLE:
             self._close()
         else:
@@ -197,107 +189,84 @@ class ClientConnection(asyncio.Protocol):
                 reply.on_stalled()
         self.cut(reset=False)
 
-    # Reading: bytes to messages.
+    def _expire_in(self, seconds: float) -> None:
+        self.deadline = self._context.clock.now() + seconds
 
-    def _serve(self) -> None:
-        """Take messages out of the pending bytes until one needs more bytes or more time."""
-        if self._serving:
+    # Reading: bytes to requests.
+
+    def _advance(self) -> None:
+        """Go on with what is pending until it needs more bytes, or its answer more time."""
+        if self._advancing:
+            # A reply that ends inside the loop below is followed by the loop's next round:
+            # pipelined requests need no deep stack.
             return
-        self._serving = True
+        self._advancing = True
         try:
-            while self._pending and self._ready() and self._take_message():
+            while self._ready() and self._step():
                 pass
         except RequestError as error:
             self._refuse(error)
         finally:
-            self._serving = False
+            self._advancing = False
 
     def _ready(self) -> bool:
-        return not self._writing_paused and (self._phase is Phase.IDLE or self._phase is Phase.HEAD)
+        phase = self._phase
+        return not self._writing_paused and (
+            phase is Phase.IDLE or phase is Phase.HEAD or phase is Phase.BODY
+        )
 
-    def _take_message(self) -> bool:
-        """Begin with the next message; False when its head is not complete."""
-        data = self._pending
-        if data[0] in b"\r\n":
-            # Empty lines before a request are ignored (RFC 9112 2.2).
-            data = self._pending = data.lstrip(b"\r\n")
-            if not data:
-                return False
-        request = self._head.read(data)
+    def _step(self) -> bool:
+        """Take the next head or body and act on it; False when it is not complete.
+
+        Raises:
+            RequestError: the connection cannot be read further.
+        """
+        request = self._request
         if request is None:
-            if self._phase is Phase.IDLE:
-                self._phase = Phase.HEAD
-                self.deadline = self._context.clock.now() + self._context.limits.head_seconds
+            request = self._reader.next_head()
+            if request is None:
+                if self._phase is Phase.IDLE and self._reader.pending:
+                    self._phase = Phase.HEAD
+                    self._expire_in(self._context.limits.head_seconds)
+                return False
+            if not self._admit(request):
+                return True
+        if not self._reader.take_body(request):
+            self._await_body(request)
             return False
-        self._pending = data[self._head.end :]
+        self._dispatch(request)
+        return True
+
+    def _admit(self, request: Request) -> bool:
         request.peer = self._peer
         try:
-            self._check_room(request.length)
+            self._check_room(request.length or 0)
             self._context.app.admit(request)
         except RequestError as error:
-            self._refuse(error, request=request, keep_alive=self._skip_body(request))
-            return True
-        self._expect_body(request)
-        return True
-
-    def _check_room(self, length: int | None) -> None:
-        if not length:
-            return
-        limits = self._context.limits
-        if length > limits.body_bytes:
-            raise too_large(limits)
-        if self._context.buffered + length > limits.buffered_bytes:
-            raise _full()
-
-    def _skip_body(self, request: Request) -> bool:
-        """Drop a refused request's body if all of it is here: then the connection can be used again."""
-        length = request.length
-        if not request.keep_alive or length is None or length > len(self._pending):
+            whole = request.keep_alive and self._reader.skip_body(request)
+            self._refuse(error, request, keep_alive=whole)
             return False
-        self._pending = self._pending[length:]
         return True
 
-    def _expect_body(self, request: Request) -> None:
-        length = request.length
-        pending = self._pending
-        if length == 0:
-            self._dispatch(request)
-        elif length is not None and length <= len(pending):
-            request.body = pending[:length]
-            self._pending = pending[length:]
-            self._dispatch(request)
-        else:
+    def _check_room(self, more: int) -> None:
+        limits = self._context.limits
+        if more > limits.body_bytes:
+            raise too_large(limits)
+        if self._context.buffered + more > limits.buffered_bytes:
+            raise ServiceUnavailable(
+                "Nexus holds as many request bytes as it may; try again.", headers=(("Retry-After", "1"),)
+            )
+
+    def _await_body(self, request: Request) -> None:
+        """Wait for more of the body; each byte of it is progress."""
+        self._count_held()
+        self._check_room(0)
+        if self._phase is not Phase.BODY:
             self._phase = Phase.BODY
             self._request = request
-            self._body = ChunkedBody(self._context.limits) if length is None else SizedBody(length)
-            self._pending = b""
-            if pending:
-                self._take_body(pending)
-            else:
-                self.deadline = self._context.clock.now() + self._context.limits.body_seconds
-                if request.expects_continue:
-                    self.send(_CONTINUE)
-
-    def _take_body(self, data: bytes) -> None:
-        body, request = self._body, self._request
-        if body is None or request is None:
-            return
-        try:
-            rest = body.feed(data)
-            self._body_bytes = body.size
-            self._count_held()
-            if self._context.buffered > self._context.limits.buffered_bytes:
-                raise _full()
-        except RequestError as error:
-            self._refuse(error, request=request)
-            return
-        if rest is None:
-            self.deadline = self._context.clock.now() + self._context.limits.body_seconds
-            return
-        request.body = body.whole()
-        self._body = self._request = None
-        self._pending = rest
-        self._dispatch(request)
+            if request.expects_continue and not self._held:
+                self.send(_CONTINUE)
+        self._expire_in(self._context.limits.body_seconds)
 
     def _dispatch(self, request: Request) -> None:
         """Hand a complete request to the application."""
@@ -305,6 +274,7 @@ class ClientConnection(asyncio.Protocol):
         request.received_at = now = context.clock.now()
         self.deadline = now + context.limits.write_seconds
         self._phase = Phase.REPLY
+        self._request = None
         self._body_bytes = len(request.body)
         self._count_held()
         reply = self._reply = Reply(
@@ -313,57 +283,26 @@ class ClientConnection(asyncio.Protocol):
             head_only=request.method == "HEAD",
             http10=request.version == (1, 0),
         )
-        try:
-            coroutine = context.app.handle(request, reply)
-        except RequestError as error:
-            self._answer_error(reply, error)
-        except Exception:  # noqa: BLE001  # logged and answered: one request's defect stays its own
-            self._fail(reply)
-        else:
-            if coroutine is not None:
-                self._task = context.tasks.spawn(self._run(coroutine, reply), "request")
-
-    async def _run(self, coroutine: Coroutine[Any, Any, None], reply: Reply) -> None:
-        """The request's one task: whatever happens in it, the reply has an end."""
-        try:
-            await coroutine
-        except RequestError as error:
-            self._answer_error(reply, error)
-        except Exception:  # noqa: BLE001  # logged and answered: one request's defect stays its own
-            self._fail(reply)
-        finally:
-            if not reply.ended and not reply.departed:
-                _log.error("the handler of a request left its reply unfinished")
-                reply.abort()
-
-    def _answer_error(self, reply: Reply, error: RequestError) -> None:
-        if reply.started:
-            self._fail(reply)
-        else:
-            body, headers = self._rendered(error)
-            reply.send(error.status, headers, body)
-
-    def _fail(self, reply: Reply) -> None:
-        """A defect of ours: 500 if that can still be said, else the connection is cut."""
-        _log.exception("the handler of a request failed")
-        if reply.started:
-            reply.abort()
-        else:
-            body, headers = self._rendered(ServerFault("Nexus failed to handle this request."))
-            reply.send(500, headers, body)
+        task = handle(context, request, reply)
+        if task is not None:
+            self._task = task
 
     def _hold(self) -> None:
         """Let bytes wait until the reply has ended, as many as one connection may hold."""
         self._count_held()
         limits = self._context.limits
-        if len(self._pending) > limits.pipelined_bytes or self._context.buffered > limits.buffered_bytes:
+        if (
+            len(self._reader.pending) > limits.pipelined_bytes
+            or self._context.buffered > limits.buffered_bytes
+        ):
             self._reading_paused = True
             self._transport.pause_reading()
 
     def _count_held(self) -> None:
-        held = self._body_bytes + len(self._pending)
-        self._context.buffered += held - self._held
-        self._held = held
+        held = self._body_bytes + self._reader.held
+        if held != self._held:
+            self._context.buffered += held - self._held
+            self._held = held
 
     # Writing, for the reply.
 
@@ -386,7 +325,7 @@ class ClientConnection(asyncio.Protocol):
         self._body_bytes = 0
         if keep_alive:
             self._rest()
-        elif self._pending:
+        elif self._phase is not Phase.REPLY or self._reader.pending:
             self._linger()
         else:
             self._close()
@@ -394,54 +333,47 @@ class ClientConnection(asyncio.Protocol):
 
     def cut(self, *, reset: bool) -> None:
         """See :class:`nexus.http.reply.Wire`."""
-        self._closing()
+        self._end_reading()
         self._reply = self._task = None
         if reset and (sock := self._transport.get_extra_info("socket")) is not None:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         self._transport.abort()
 
     # The ways on and out.
 
     def _rest(self) -> None:
-        """The connection is free: for the next pending message, or idle."""
+        """The connection is free: for the next pending request, or idle."""
         self._phase = Phase.IDLE
-        self.deadline = self._context.clock.now() + self._context.limits.keep_alive_seconds
-        if self._reading_paused:
-            self._reading_paused = False
-            self._transport.resume_reading()
-        if self._pending:
-            self._serve()
+        self._expire_in(self._context.limits.keep_alive_seconds)
+        self._read_on()
+        if self._reader.pending:
+            self._advance()
 
     def _refuse(
-        self, error: RequestError, *, request: Request | None = None, keep_alive: bool = False
+        self, error: RequestError, request: Request | None = None, *, keep_alive: bool = False
     ) -> None:
         """Answer a request that the application never gets."""
-        self._body = self._request = None
+        request = self._request if request is None else request
+        self._request = None
         reply = Reply(
             self,
             keep_alive=keep_alive,
             head_only=request is not None and request.method == "HEAD",
             http10=request is not None and request.version == (1, 0),
         )
-        if not keep_alive:
-            # Whatever is pending belongs to the refused message: read on before closing.
-            self._pending = self._pending or b"\0"
-        body, headers = self._rendered(error)
-        reply.send(error.status, headers, body)
-
-    def _rendered(self, error: RequestError) -> tuple[bytes, list[tuple[bytes, bytes]]]:
-        headers = [(b"Content-Type", b"application/json")]
-        headers += [(name.encode("latin-1"), value.encode("latin-1")) for name, value in error.headers]
-        return self._context.refuse(error), headers
+        answer(self._context, reply, error)
 
     def _linger(self) -> None:
-        """Read on without keeping anything: closing with bytes unread would reset what we just sent."""
+        """Read on without keeping anything: closing with bytes unread would reset what was just sent."""
         self._phase = Phase.LINGER
-        self._pending = b""
+        self._reader.drop()
         self._discard_left = 2 * self._context.limits.body_bytes
-        self.deadline = self._context.clock.now() + self._context.limits.linger_seconds
+        self._expire_in(self._context.limits.linger_seconds)
         if self._transport.can_write_eof():
             self._transport.write_eof()
+        self._read_on()
+
+    def _read_on(self) -> None:
         if self._reading_paused:
             self._reading_paused = False
             self._transport.resume_reading()
@@ -452,14 +384,15 @@ class ClientConnection(asyncio.Protocol):
             self._close()
 
     def _close(self) -> None:
-        self._closing()
+        self._end_reading()
         self._transport.close()
 
-    def _closing(self) -> None:
-        """What is unsent has ``write_seconds`` to leave."""
+    def _end_reading(self) -> None:
+        """What is unsent has ``write_seconds`` to leave, then the watch cuts the connection."""
         self._phase = Phase.CLOSING
-        self._pending = b""
-        self.deadline = self._context.clock.now() + self._context.limits.write_seconds
+        self._request = None
+        self._reader.drop()
+        self._expire_in(self._context.limits.write_seconds)
 
     def _depart(self) -> bool:
         """Tell a running reply, once, that nobody reads it; True if there was one."""
@@ -478,7 +411,7 @@ class ClientConnection(asyncio.Protocol):
 
     def close_if_idle(self) -> None:
         """Close unless a request is arriving or being answered."""
-        if self._phase is Phase.IDLE and not self._pending:
+        if self._phase is Phase.IDLE:
             self._close()
 
     def abort(self) -> None:

@@ -30,12 +30,17 @@ class HeadReader:
         end: after :meth:`read` returned a request, the length of its head.
     """
 
-    __slots__ = ("_fed", "_fields", "_headers", "_limits", "_over", "_parser", "end")
+    __slots__ = ("_body_due", "_fed", "_fields", "_headers", "_limits", "_over", "_parser", "end")
 
     def __init__(self, limits: ServerLimits) -> None:
         self._limits = limits
+        self._parser: httptools.HttpRequestParser | None = None
+        self._headers: list[Header] = []
+        self._fields: dict[bytes, bytes] = {}
+        self._over = False
+        self._body_due = False
         self._fed = 0
-        self._restart()
+        self.end = 0
 
     def read(self, data: bytes) -> Request | None:
         """Read the head that ``data`` begins with.
@@ -55,29 +60,40 @@ class HeadReader:
         found = data.find(_END, fed - 3 if fed > 3 else 0)
         self.end = found + 4 if found >= 0 else len(data)
         self._check_size(data)
-        try:
-            self._parser.feed_data(data[fed : self.end])
-        except httptools.HttpParserUpgrade:
-            pass
-        except httptools.HttpParserError as error:
-            raise InvalidRequest(f"The request is not valid HTTP: {error}.") from error
+        self._parse(data[fed : self.end])
         if self._over is not (found >= 0):
             raise InvalidRequest("The request is not valid HTTP: bad line ending.")
         if found < 0:
             self._fed = self.end
             return None
-        request = _request(data[: data.find(b"\r\n")], self._headers, self._fields)
-        if len(self._headers) > self._limits.fields:
+        headers, fields = self._headers, self._fields
+        if len(headers) > self._limits.fields:
             raise HeadersTooLarge(f"The request has more than {self._limits.fields} header fields.")
+        request = _request(data[: data.find(b"\r\n")], headers, fields)
+        self._headers, self._fields = [], {}
+        self._over = False
         self._fed = 0
-        self._restart()
+        self._body_due = request.length != 0
         return request
 
-    def _restart(self) -> None:
-        self._headers: list[Header] = []
-        self._fields: dict[bytes, bytes] = {}
-        self._over = False
-        self._parser = httptools.HttpRequestParser(self)
+    def passed(self, body: bytes) -> None:
+        """Be told of a whole body of announced length: the parser then serves for the next head too."""
+        if self._parser is not None:
+            self._parser.feed_data(body)
+            self._body_due = False
+
+    def _parse(self, data: bytes) -> None:
+        parser = self._parser
+        if parser is None or self._body_due:
+            parser = self._parser = httptools.HttpRequestParser(self)
+            self._body_due = False
+        try:
+            parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            # What follows is HTTP to us, but not to this parser.
+            self._parser = None
+        except httptools.HttpParserError as error:
+            raise InvalidRequest(f"The request is not valid HTTP: {error}.") from error
 
     def _check_size(self, data: bytes) -> None:
         limits = self._limits
