@@ -28,5 +28,5 @@ def is_stream(path: Path) -> bool:
     return b"text/event-stream" in path.read_bytes().partition(b"\r\n\r\n")[0].lower()
 
 
-REPLIES = sorted(CAPTURES.glob("*/*.resp"))
+REPLIES = [path for path in sorted(CAPTURES.glob("*/*.resp")) if path.stat().st_size]
 STREAMS = [path for path in REPLIES if is_stream(path)]

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.protocol.captured import STREAMS, body_of
 
 from nexus.domain import Usage
 from nexus.protocol.sse import HELD_BYTES, JUDGED_BYTES, SseScanner
 from nexus.protocol.surfaces import StreamEnd
-from tests.protocol.captured import STREAMS, body_of
 
 BOUNDARY = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)\Z")
 FINDINGS = ("finished", "done", "error_first", "error_seen", "events", "deltas", "usage", "commented_only")

@@ -9,9 +9,11 @@ from typing import Any, Final
 import msgspec
 
 from nexus.errors import RequestError
-from nexus.protocol.quote import quote as quote
+from nexus.protocol.quote import quote
 from nexus.protocol.stream_events import is_error
 from nexus.protocol.surfaces import StreamEnd
+
+__all__ = ["ErrorText", "error_event", "fault_of", "parse", "parse_event", "quote", "render"]
 
 _ANTHROPIC: Final = frozenset({"messages", "count_tokens"})
 _ANY: Final = msgspec.json.Decoder()

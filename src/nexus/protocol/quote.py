@@ -22,7 +22,7 @@ _KEYS: Final = (
     re.compile(r"\b(Bearer|Basic)\s+[^\s\"',;]+", re.IGNORECASE),
     re.compile(
         r"\b(api[-_ ]?key|x-api-key|authorization|access[-_ ]?token|password|secret)(\"?\s*[=:]\s*\"?)"
-        r"(?!\[key\])[^\s\"',;&]{4,}",
+        r"(?!\[key\]|(?:Bearer|Basic)\b)[^\s\"',;&]{4,}",
         re.IGNORECASE,
     ),
     re.compile(r"\b(?:sk|pk|rk|hf|gsk|xai|nvapi|AIza|ghp|pplx|r8)[-_A-Za-z0-9*.]{8,}"),
