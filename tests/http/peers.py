@@ -8,8 +8,8 @@ import inspect
 import socket
 import ssl
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -283,6 +283,23 @@ def request_of(origin: Origin, body: bytes) -> bytes:
     """The bytes that :meth:`Bench.post` sends."""
     head = f"POST /v1/x HTTP/1.1\r\nHost: {origin.authority}\r\nContent-Length: {len(body)}\r\n\r\n"
     return head.encode() + body
+
+
+@contextmanager
+def deaf() -> Iterator[Origin]:
+    """A listener whose queue is full: the kernel drops what asks for a connection."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        callers = [socket.socket() for _ in range(3)]
+        for caller in callers:
+            caller.setblocking(False)
+            caller.connect_ex(listener.getsockname())
+        try:
+            yield Origin("http", "127.0.0.1", listener.getsockname()[1])
+        finally:
+            for caller in callers:
+                caller.close()
 
 
 def on_both_loops(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:

@@ -5,9 +5,6 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-
-from nexus.errors import StaleConnection, UpstreamClosed, UpstreamError, UpstreamProtocolError
-from nexus.http.limits import UpstreamLimits
 from tests.http.peers import (
     PATIENCE,
     Caller,
@@ -21,6 +18,9 @@ from tests.http.peers import (
     sockets,
     until,
 )
+
+from nexus.errors import StaleConnection, UpstreamClosed, UpstreamError, UpstreamProtocolError
+from nexus.http.limits import UpstreamLimits
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"

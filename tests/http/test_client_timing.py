@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
+from tests.http.peers import (
+    Bench,
+    Caller,
+    Recorder,
+    bench,
+    deaf,
+    on_both_loops,
+    peer,
+    replies,
+    sockets,
+    until,
+)
 
-from nexus.domain import Origin
 from nexus.errors import (
     ConnectTimeout,
     FirstByteTimeout,
@@ -20,26 +28,8 @@ from nexus.errors import (
 )
 from nexus.http.client import Timeouts
 from nexus.http.limits import UpstreamLimits
-from tests.http.peers import Bench, Caller, Recorder, bench, on_both_loops, peer, replies, sockets, until
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-
-
-@contextmanager
-def deaf() -> Iterator[Origin]:
-    """A listener whose queue is full: the kernel drops what asks for a connection."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(0)
-        callers = [socket.socket() for _ in range(3)]
-        for caller in callers:
-            caller.setblocking(False)
-            caller.connect_ex(listener.getsockname())
-        try:
-            yield Origin("http", "127.0.0.1", listener.getsockname()[1])
-        finally:
-            for caller in callers:
-                caller.close()
 
 
 @on_both_loops

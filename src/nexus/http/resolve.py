@@ -63,6 +63,8 @@ class SystemResolver:
             return _addresses(socket.getaddrinfo(host, port, flags=socket.AI_NUMERICHOST, **_TCP))
         except socket.gaierror:
             pass
+        except UnicodeError as error:
+            raise OSError(f"{host!r} is not a host name: {error}") from error
         key = (host, port)
         lookup = self._lookups.get(key)
         if lookup is None:
@@ -91,8 +93,6 @@ async def _look_up(host: str, port: int) -> list[Address] | OSError:
         return _addresses(await asyncio.get_running_loop().getaddrinfo(host, port, **_TCP))
     except OSError as error:
         return error
-    except UnicodeError as error:
-        return OSError(f"{host!r} is not a host name: {error}")
 
 
 def _addresses(found: Iterable[tuple[Any, ...]]) -> list[Address]:
