@@ -69,14 +69,14 @@ class ChunkedBody:
     where in its input a message ended: what follows the last line is the next request's.
     """
 
-    __slots__ = ("_body", "_framing", "_limits", "_over", "_parser", "_rest", "_size_line", "_want", "size")
+    __slots__ = ("_body", "_framing", "_limits", "_over", "_parser", "_rest", "_trailers", "_want", "size")
 
     def __init__(self, limits: ServerLimits) -> None:
         self._limits = limits
         self._body = bytearray()
         self._rest = b""
         self._want = 0
-        self._size_line = True
+        self._trailers = False
         self._framing = 0
         self._over = False
         self.size = 0
@@ -120,39 +120,35 @@ class ChunkedBody:
         self._over = True
 
     def _piece(self, data: bytes, at: int) -> int:
-        """End of the next piece to feed: of chunk data what is there, of a line all or nothing."""
+        """End of the next piece to feed: of a chunk what is there, of a line all or nothing."""
         if self._want:
             end = min(at + self._want, len(data))
             self._want -= end - at
-            self._size_line = not self._want
             return end
         end = data.find(b"\n", at, at + _LINE_BYTES) + 1
         if not end:
             if len(data) - at >= _LINE_BYTES:
                 raise InvalidRequest("The chunked body is not valid: a line is too long.")
             return at
-        self._count_line(end - at)
-        if self._size_line:
+        self._framing += end - at
+        if self._trailers:
+            if self._framing > self._limits.head_bytes:
+                raise HeadersTooLarge(f"The trailers are larger than {self._limits.head_bytes} bytes.")
+        else:
             self._begin_chunk(data[at:end])
         return end
 
     def _begin_chunk(self, line: bytes) -> None:
-        digits = line.partition(b";")[0].strip()
         try:
-            size = int(digits, 16)
+            size = int(line.partition(b";")[0], 16)
         except ValueError:
             raise InvalidRequest("The chunked body is not valid: bad chunk size.") from None
-        if self.size + size > self._limits.body_bytes:
+        limit = self._limits.body_bytes
+        if self.size + size > limit or self._framing > limit + _LINE_BYTES:
             raise too_large(self._limits)
-        # The chunk's own line break belongs to it; after the last chunk only trailers follow.
-        self._want = size + 2 if size else 0
-        self._size_line = False
-        if not size:
+        if size:
+            # The line break after a chunk is taken with it.
+            self._want = size + 2
+        else:
+            self._trailers = True
             self._framing = 0
-
-    def _count_line(self, length: int) -> None:
-        self._framing += length
-        if self._want == 0 and not self._size_line and self._framing > self._limits.head_bytes:
-            raise HeadersTooLarge(f"The trailers are larger than {self._limits.head_bytes} bytes.")
-        if self._framing > self._limits.body_bytes + _LINE_BYTES:
-            raise too_large(self._limits)
