@@ -80,7 +80,7 @@ def test_health_for_people(nexus: Command, fleet: Stub) -> None:
     result = nexus("health", "--url", fleet.url)
     assert result.exit_code == 0
     assert "healthy: nexus 0.1.0, up 1 h 2 min" in result.stdout
-    assert "2 of 2 backends are healthy, 3 models" in result.stdout
+    assert "backends: 2 of 2 healthy; models: 3" in result.stdout
 
 
 def test_health_for_scripts(nexus: Command, fleet: Stub) -> None:

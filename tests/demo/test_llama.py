@@ -2,15 +2,14 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import signal
 import subprocess
 import sys
-import time
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from tests.demo.processes import alive, all_gone
 
 from nexus.demo import llama, weights
 from nexus.demo.llama import LlamaServer
@@ -36,14 +35,6 @@ def chat(server: LlamaServer, key: str = "") -> tuple[int, dict[str, object]]:
         connection.request("POST", "/v1/chat/completions", json.dumps(body), headers)
         response = connection.getresponse()
         return response.status, json.loads(response.read())
-
-
-def alive(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
 
 
 @pytest.mark.real
@@ -100,10 +91,7 @@ def test_ends_when_its_parent_is_killed(state: str) -> None:
         pid = int(parent.stdout.readline())
         assert alive(pid)
         parent.send_signal(signal.SIGKILL)
-    deadline = time.monotonic() + 10
-    while alive(pid) and time.monotonic() < deadline:
-        os.sched_yield()
-    assert not alive(pid)
+    assert all_gone([pid])
 
 
 @pytest.mark.real

@@ -26,8 +26,8 @@ def health(*, url: str | None, api_key: str | None, as_json: bool) -> None:
         up = duration(float(answer.get("uptime_seconds") or 0))
         click.echo(f"{answer['status']}: nexus {answer.get('version')}, up {up}")
         click.echo(
-            f"{backends.get('healthy')} of {backends.get('total')} backends are healthy, "
-            f"{answer.get('models')} models"
+            f"backends: {backends.get('healthy')} of {backends.get('total')} healthy; "
+            f"models: {answer.get('models')}"
         )
     if answer["status"] not in {"healthy", "degraded"}:
         raise Unanswered(

@@ -22,8 +22,8 @@ from nexus.tasks import SystemClock
 
 NAMES: Final = ("llama-a", "llama-b")
 QUESTIONS: Final = (
-    "What is a gateway? Answer in two sentences.",
-    "Why keep a spare server? Answer in two sentences.",
+    "What is a lighthouse? Answer in one sentence.",
+    "Why do ships carry lifeboats? Answer in one sentence.",
 )
 INDENT: Final = "        "
 STEPS: Final = 5

@@ -25,11 +25,14 @@ class DemoGateway:
     Args:
         backends: name to URL.
         port: where it listens; None for the usual port, or a free one where that is taken.
+
+    Raises:
+        StartError: the port is taken.
     """
 
     def __init__(self, backends: Mapping[str, str], port: int | None = None) -> None:
         self._backends = backends
-        self.port = port if port is not None else _free_port()
+        self.port = _free_port((PORT, 0) if port is None else (port,))
         self._clock: Clock = SystemClock()
         self._child: Child | None = None
 
@@ -121,11 +124,12 @@ class DemoGateway:
             connection.close()
 
 
-def _free_port() -> int:
-    for port in (PORT, 0):
+def _free_port(candidates: tuple[int, ...]) -> int:
+    # Asked beforehand, or another server on that port could be taken for this gateway.
+    for port in candidates:
         try:
             with socket.create_server(("127.0.0.1", port)) as probe:
                 return int(probe.getsockname()[1])
         except OSError:
             continue
-    raise StartError("No free port was found on 127.0.0.1")
+    raise StartError(f"Port {candidates[0]} on 127.0.0.1 is in use: choose another with --port")
