@@ -133,6 +133,11 @@ def test_lone_surrogates_pass_and_pairs_are_pairs() -> None:
     assert envelope.edited(model="x") == body.replace(b'"m\\u00e9"', b'"x"')
 
 
+def test_an_escaped_backslash_before_a_surrogate_is_text() -> None:
+    body = b'{"a":"\\ud83d","model":"m\\\\ud83d","messages":[]}'
+    assert read(body, CHAT).model == "m\\ud83d"
+
+
 def test_endless_lone_surrogates_are_refused_and_not_rewritten_for_ever() -> None:
     assert "not valid JSON" in refused(b'{"model":"m","messages":["' + b"\\ud83d" * 20_000 + b'"]}').message
 

@@ -16,6 +16,7 @@ from nexus.protocol.sse import HELD_BYTES, JUDGED_BYTES, SseScanner
 from nexus.protocol.surfaces import StreamEnd
 
 BOUNDARY = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)\Z")
+WHOLE_EVENT = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)")
 FINDINGS = ("finished", "done", "error_first", "error_seen", "events", "deltas", "usage", "commented_only")
 
 
@@ -53,6 +54,7 @@ def scan(end: StreamEnd, *pieces: bytes) -> SseScanner:
         ready = scanner.feed(piece)
         assert scanner.split or not ready or BOUNDARY.search(ready) or not out + ready
         out += ready
+        assert scanner.split or not WHOLE_EVENT.search(scanner._held)
     assert out + scanner.flush() == b"".join(pieces)
     return scanner
 
@@ -236,6 +238,32 @@ def test_ends_of_responses(kind: str) -> None:
     scanner = scan(StreamEnd.RESPONSES, b'data: {"type":"response.output_text.delta","delta":"a"}\n\n', event)
     assert (scanner.finished, scanner.deltas) == (True, 1)
     assert scanner.error_seen is (kind == "response.failed")
+
+
+def test_a_byte_order_mark_opens_the_stream_and_is_no_content() -> None:
+    for pieces in ((b"\xef\xbb\xbf: hello\n\n",), (b"\xef", b"\xbb\xbf: hello\n", b"\n")):
+        assert scan(StreamEnd.CHAT, *pieces).commented_only
+    assert scan(StreamEnd.CHAT, b"\xef\xbb\xbfdata: [DONE]\n\n").done
+    assert not scan(StreamEnd.CHAT, b":\n\n\xef\xbb\xbfdata: [DONE]\n\n").done
+
+
+def test_a_carriage_return_inside_what_looks_like_one_event() -> None:
+    assert scan(StreamEnd.CHAT, b"data: 1\r\rdata: [DONE]\n\n").events == 2
+    assert scan(StreamEnd.CHAT, b"data: [DONE]\revent: x\n\n").done
+
+
+def test_an_event_leaves_with_the_byte_that_ends_it() -> None:
+    scanner = SseScanner(StreamEnd.CHAT)
+    assert scanner.feed(b"data: 1\n") == b""
+    assert scanner.feed(b"\n") == b"data: 1\n\n"
+
+
+def test_a_long_event_let_go_just_before_its_blank_line() -> None:
+    scanner = SseScanner(StreamEnd.CHAT)
+    scanner.feed(b"data: " + choice("x" * HELD_BYTES, "stop") + b"\n")
+    assert scanner.split
+    assert scanner.feed(b"\ndata: 1") == b"\n"
+    assert (scanner.split, scanner.finished, scanner.events) == (False, True, 1)
 
 
 def test_comments_alone() -> None:

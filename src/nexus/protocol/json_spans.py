@@ -86,7 +86,7 @@ def locate(text: bytes, key: str, value: msgspec.Raw) -> Span | None:
     key_start = text.find(quoted)
     if key_start < 0:
         return None
-    if text.find(quoted, key_start + 1) >= 0:
+    if text.rfind(quoted) != key_start:
         for _ in range(_last_in_force(text, key, quoted) - 1):
             key_start = text.find(quoted, key_start + 1)
     key_end = key_start + len(quoted)
