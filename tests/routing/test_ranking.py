@@ -124,15 +124,6 @@ def test_the_order_of_policies_changes_nothing(
         assert usual == other
 
 
-@given(fleets, wishes)
-def test_a_policy_that_does_not_apply_would_reject_nobody(target: Registry, wish: Requirements) -> None:
-    context = JudgeContext(wish, NOW, wish.surface, wish.text_bytes, wish.max_tokens or 0)
-    for policy in POLICIES:
-        if not policy.applies(wish) and policy.name == "context_length":
-            for candidate in target.by_model("x"):
-                assert policy.judge(context, candidate) is None
-
-
 @given(st.permutations(range(4)), st.integers())
 def test_the_order_of_registration_changes_no_ranking_without_ties(order: list[int], seed: int) -> None:
     target = registry()

@@ -20,7 +20,7 @@ from nexus.routing.strategies import STRATEGIES
 Judge = Callable[[JudgeContext, Candidate], Rejection | None]
 
 _CAPABILITIES: Final = ("vision", "remote_image", "audio", "tools", "json", "embeddings")
-_NOBODY: Final[frozenset[str]] = frozenset()
+_NONE: Final[frozenset[str]] = frozenset()
 _WAITING_HELPS: Final = frozenset({"busy", "loading"})
 
 
@@ -29,7 +29,7 @@ def decide(
     requirements: Requirements,
     now: float,
     rng: Random,
-    tried: frozenset[str] = _NOBODY,
+    tried: frozenset[str] = _NONE,
     *,
     policies: Sequence[Policy] = POLICIES,
 ) -> Decision | Refusal:
@@ -112,7 +112,8 @@ def _rank(
         return (survivors[0],), (-first[0],)
     draw = rng.random
     chances = [draw() for _ in survivors]
-    order = sorted(range(len(survivors)), key=chances.__getitem__)
+    order = list(range(len(survivors)))
+    order.sort(key=chances.__getitem__)
     for column in reversed(columns):
         order.sort(key=column.__getitem__)
     tiers = _tiers(survivors, context)
@@ -124,15 +125,23 @@ def _rank(
 def _tiers(survivors: list[Candidate], context: JudgeContext) -> list[int] | None:
     """Rank resting pairs last, and what is known to do before what may; ``None``: all are equal."""
     now = context.now
-    resting = [candidate.stats.resting_until > now for candidate in survivors]
-    requirements = context.requirements
-    needed = frozenset([name for name in _CAPABILITIES if getattr(requirements, name)])
+    needed = _needed(context.requirements)
     if not needed:
-        return [2 * rests for rests in resting] if True in resting else None
+        for candidate in survivors:
+            if candidate.stats.resting_until > now:
+                break
+        else:
+            return None
     return [
-        2 * rests + (not needed <= candidate.known_true)
-        for candidate, rests in zip(survivors, resting, strict=True)
+        2 * (candidate.stats.resting_until > now) + (not needed <= candidate.known_true)
+        for candidate in survivors
     ]
+
+
+def _needed(needs: Requirements) -> frozenset[str]:
+    if needs.vision or needs.remote_image or needs.audio or needs.tools or needs.json or needs.embeddings:
+        return frozenset([name for name in _CAPABILITIES if getattr(needs, name)])
+    return _NONE
 
 
 def _reason(

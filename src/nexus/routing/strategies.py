@@ -26,15 +26,12 @@ def smart(survivors: Sequence[Candidate], weights: Weights) -> Columns:
     by_priority, by_load, by_latency = weights.priority, weights.load, weights.latency
     loads = in_flight_per_slot(survivors)
     latencies = latency_scores([candidate.stats.first_byte for candidate in survivors])
-    scores = [
-        -(
-            by_priority * (100 - candidate.priority if candidate.priority < 100 else 0)
-            + by_load * (100.0 - 100.0 * load if load < 1.0 else 0.0)
-            + by_latency * latency
-        )
-        / 100
-        for candidate, load, latency in zip(survivors, loads, latencies, strict=True)
-    ]
+    scores: list[float] = []
+    for candidate, load, latency in zip(survivors, loads, latencies, strict=True):
+        priority = candidate.priority
+        preferred = 100 - priority if priority < 100 else 0
+        idle = 100.0 - 100.0 * load if load < 1.0 else 0.0
+        scores.append(-(by_priority * preferred + by_load * idle + by_latency * latency) / 100)
     return scores, loads
 
 
@@ -68,11 +65,10 @@ def latency_scores(samples: Sequence[float | None]) -> list[float]:
     if not measured:
         return [100.0] * len(samples)
     fastest = min(measured)
-    if len(measured) == len(samples):
-        return [100.0 * fastest / own if own > fastest else 100.0 for own in measured]
-    typical = median(measured)
-    owns = [typical if sample is None else sample for sample in samples]
-    return [100.0 * fastest / own if own > fastest else 100.0 for own in owns]
+    if len(measured) < len(samples):
+        typical = median(measured)
+        measured = [typical if sample is None else sample for sample in samples]
+    return [100.0 * fastest / own if own > fastest else 100.0 for own in measured]
 
 
 STRATEGIES: Final[Mapping[Strategy, Rank]] = MappingProxyType(

@@ -9,25 +9,22 @@ from nexus.registry import Candidate
 from nexus.registry.stats import DEFAULT_BYTES_PER_TOKEN
 from nexus.routing.policies.base import JudgeContext, final
 
-_LISTS_OF_INPUTS: Final = "embeddings"
-
 
 class ContextLength:
     """Excludes by a *known* context and a *lower bound* of the prompt in tokens.
 
     Law: unknown is not unsupported. An assumed context excludes nothing; neither does
-    ``max_tokens``, except on backends that refuse the sum. Embedding requests carry many inputs,
-    each of which has the context for itself, so the rule does not apply to them.
+    ``max_tokens``, except on backends that refuse the sum.
     """
 
     name = "context_length"
 
     def applies(self, requirements: Requirements) -> bool:
         """Return whether there is a prompt to measure or an overflow to avoid."""
-        if requirements.context_above is not None:
-            return True
-        return requirements.surface != _LISTS_OF_INPUTS and (
-            requirements.text_bytes > 0 or requirements.max_tokens is not None
+        return (
+            requirements.text_bytes > 0
+            or requirements.max_tokens is not None
+            or requirements.context_above is not None
         )
 
     def judge(self, context: JudgeContext, candidate: Candidate) -> Rejection | None:
@@ -40,8 +37,6 @@ class ContextLength:
             return None
         # The default ratio gives the highest of all lower bounds: most requests end here.
         if context.text_bytes <= DEFAULT_BYTES_PER_TOKEN * (known - context.max_tokens):
-            return None
-        if context.surface == _LISTS_OF_INPUTS:
             return None
         least = candidate.stats.ratio.least_tokens(context.text_bytes)
         reply = context.max_tokens if candidate.backend.counts_max_tokens else 0
