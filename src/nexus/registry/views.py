@@ -83,6 +83,7 @@ class ModelRow(msgspec.Struct, frozen=True):
         available: some backend in rotation offers it.
         alias_of: the model that an alias stands for, or ``None``.
         backends: names, in order of registration.
+        object: OpenAI's word for the row.
     """
 
     id: str
@@ -93,6 +94,7 @@ class ModelRow(msgspec.Struct, frozen=True):
     available: bool
     alias_of: str | None
     backends: tuple[str, ...]
+    object: str = "model"
 
 
 def backend_view(

@@ -121,14 +121,7 @@ async def _unless(event: asyncio.Event, work: Coroutine[Any, Any, _T]) -> _T | N
 
 def _greeting(nexus: Nexus) -> list[str]:
     lines = [f"Nexus listens on {nexus.base_url}", f"Base URL for OpenAI clients: {nexus.base_url}/v1"]
-    loaded = nexus.loaded
-    lines += [f"Warning: {warning}" for warning in loaded.warnings]
-    lines += [f"Left out: backend '{name}': {why}" for name, why in loaded.left_out]
-    if loaded.wide_bind and not loaded.client_keys:
-        lines.append(
-            "Warning: other computers can reach this gateway and no client key is asked for. "
-            "Set [server] api_keys_env or api_keys_file."
-        )
+    lines += [f"Warning: {warning}" for warning in nexus.loaded.warnings]
     return lines
 
 
