@@ -181,6 +181,47 @@ def test_missing(backend: BackendType, status: int, body: object, learns: str | 
     assert (reading.kind, reading.capability) == (K.MISSING_CAPABILITY, learns), source
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Unsupported image format: image/tiff",
+        "image/tiff is not supported",
+        "multiple images are not supported",
+        "The model does not support images larger than 5 MB",
+        "You uploaded an unsupported image. Please make sure your image is valid.",
+        "tools[0].function.strict is not supported",
+        "tool_choice 'required' is not supported",
+        "parallel_tool_calls is not supported",
+        "Unsupported value: 'messages[0].role' does not support 'system' with this model.",
+        "Unsupported parameter: 'max_tokens' is not supported with this model.",
+        "audio format ogg is not supported",
+        "messages[3]: the tool call id call_1 was not found",
+    ],
+)
+@pytest.mark.parametrize("backend", BackendType)
+def test_what_is_wrong_with_one_request_teaches_nothing(backend: BackendType, said: str) -> None:
+    assert read(backend, 400, nested(said)).kind is K.CLIENT_ERROR
+
+
+@pytest.mark.parametrize(
+    ("said", "learns"),
+    [
+        ("`tool calling` is not supported with this model", "tools"),
+        ("registry.ollama.ai/library/x:1b does not support tools", "tools"),
+        ("groq does not support parameters: ['tools']", "tools"),
+        ("This model does not support image inputs.", "vision"),
+        ("image input is not supported - hint: you may need to provide the mmproj", "vision"),
+        ("Image inputs are not supported by this model", "vision"),
+        ("This model does not support response_format", "json"),
+        ("'response_format' of type 'json_schema' is not supported with this model", None),
+        ("This server does not support embeddings. Start it with `--embeddings`", "embeddings"),
+    ],
+)
+def test_a_whole_capability_is_learnt(said: str, learns: str | None) -> None:
+    reading = read(G, 400, nested(said))
+    assert (reading.kind, reading.capability) == (K.MISSING_CAPABILITY, learns)
+
+
 @pytest.mark.parametrize(("backend", "status", "body", "limit", "source"), OVERFLOW)
 def test_overflow(backend: BackendType, status: int, body: object, limit: int | None, source: str) -> None:
     reading = read(backend, status, body)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import unicodedata
 
 import pytest
@@ -178,6 +179,19 @@ def test_broken_errors(name: str, data: st.DataObject, status: int) -> None:
 @pytest.mark.parametrize("status", [200, 400, 500])
 async def test_bombs(body: bytes, status: int) -> None:
     await everything(Fetched(status, [], body))
+
+
+@pytest.mark.parametrize(
+    "piece",
+    ["model ", "model '", "does not support ", "path ", "no route ", "context length ", "9", "'", " image"],
+)
+@pytest.mark.parametrize("status", [200, 400, 404])
+def test_no_message_makes_reading_slow(piece: str, status: int) -> None:
+    body = json.dumps({"error": {"message": piece * (100_000 // len(piece))}}).encode()
+    started = time.process_time()
+    for adapter in ADAPTERS.values():
+        adapter.read_error(status, body, surface="chat")
+    assert time.process_time() - started < 1.0
 
 
 async def test_lists_are_capped_and_ids_unique() -> None:

@@ -41,16 +41,25 @@ class Word(msgspec.Struct, frozen=True):
 Words = tuple[Word, ...]
 
 _MISSING: Final = FailureKind.MISSING_CAPABILITY
-_NOT: Final = (
-    r"(?:not (?:currently )?support(?:ed|s)?|unsupported|no support for|cannot (?:process|accept|handle))"
+_REFUSES: Final = (
+    r"(?:(?:does|do) not (?:currently )?support|no support for|cannot (?:process|accept|handle)"
+    r"|no endpoints found that support)"
+)
+_NARROWER: Final = (
+    r"(?! (?:in (?!this)|with (?!this)|of |over |above |larger |bigger "
+    r"|formats?|types?|files?|sizes?|media|mime))"
 )
 
 
 def _lacks(thing: str) -> str:
-    """Match "does not support THING", "THING is not supported", "no endpoints … that support THING"."""
+    """Match "does not support THING" and "THING is not supported".
+
+    What refuses one form of the thing ("unsupported image format", "multiple images are not
+    supported") must not match: it would teach that the thing as a whole is missing.
+    """
     return (
-        rf"(?:{_NOT}|no endpoints found that support)\b[^.]{{0,40}}?\b(?:{thing})\b(?!\w)"
-        rf"|\b(?:{thing})\b(?: \w+){{0,3}} (?:is|are) {_NOT}"
+        rf"{_REFUSES} (?:the |any |parameters?:? )?[\['\"`]{{0,2}}(?:{thing})\b{_NARROWER}"
+        rf"|(?<!multiple )\b(?:{thing})['\"`]?(?: (?:is|are))? (?:not (?:currently )?supported|unsupported)\b"
     )
 
 
@@ -69,19 +78,22 @@ COMMON: Final[Words] = (
     Word(_MISSING, r"image ur[il]s? (?:is|are) not|must be a base64[- ]encoded image", "remote_image"),
     Word(
         _MISSING,
-        _lacks(r"vision|images?|image inputs?|image_url|multimodal|multi-modal")
+        _lacks(r"vision|images?|image inputs?|image content|image_url|multimodal(?: inputs?)?")
         + r"|is not a multimodal model|at most 0 image|missing data required for image"
         r"|image_url is only supported by",
         "vision",
     ),
-    Word(_MISSING, _lacks(r"audio|audio inputs?|input_audio") + r"|at most 0 audio", "audio"),
+    Word(_MISSING, _lacks(r"audio|audio inputs?|audio content|input_audio") + r"|at most 0 audio", "audio"),
     Word(
         _MISSING,
         _lacks(r"tools?|tool use|tool calls?|tool calling|function calling|functions")
         + r"|tool choice requires|requires --enable-auto-tool-choice",
         "tools",
     ),
-    Word(_MISSING, r"'response_format\.type' must be", None),
+    Word(
+        _MISSING,
+        r"'response_format\.type' must be|response_format.{0,40}json_(?:schema|object).{0,40}not supported",
+    ),
     Word(
         _MISSING, _lacks(r"response_format|response format|json mode|json_object|structured outputs?"), "json"
     ),

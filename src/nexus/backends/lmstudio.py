@@ -17,6 +17,7 @@ from nexus.protocol.headers import Header, find
 
 _V1: Final = "/api/v1/models"
 _V0: Final = "/api/v0/models"
+_LISTS: Final = (_V1, _V0)
 
 
 class LMStudioAdapter(OpenAICompatible):
@@ -36,20 +37,19 @@ class LMStudioAdapter(OpenAICompatible):
 
     async def examine(self, probe: Probe, memory: Memory) -> Report:
         """Make the round, from the newest list down."""
-        first = memory.get("list", _V1)
-        for path in (_V1, _V0)[0 if first == _V1 else 1 :] if first != "" else ():
+        for number, path in enumerate(_LISTS):
+            if number < memory.get("first_list", 0):
+                continue
             reply = await probe.get(path)
             if reply.status in (401, 403) or reply.status >= 500:
                 return self.refused(reply)
             report = _from_v1(reply) if path == _V1 else self._from_v0(reply)
             if report is not None:
-                memory["list"] = path
+                memory["first_list"] = number
                 return report
         report = await self.listed(probe)
-        if report.status is BackendStatus.HEALTHY and report.type is None:
-            memory["list"] = ""
-        else:
-            memory.clear()
+        if report.status is BackendStatus.HEALTHY:
+            memory["first_list"] = len(_LISTS)
         return report
 
     def _from_v0(self, reply: Fetched) -> Report | None:

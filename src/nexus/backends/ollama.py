@@ -165,7 +165,7 @@ def _model(row: shapes.Row, loaded: dict[str, int | None] | None, shown: Shown) 
         context_assumed=trained if remote else min(trained or DEFAULT_CONTEXT, DEFAULT_CONTEXT),
         capabilities=_capabilities(words, remote=remote),
         loaded=None if loaded is None or remote else running,
-        owned_by="library",
+        owned_by=name.split("/")[-2] if "/" in name else "library",
         remote=remote,
     )
 

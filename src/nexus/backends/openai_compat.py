@@ -25,9 +25,12 @@ class OpenAICompatible(Adapter):
 
     async def poll(self, probe: Probe, memory: Memory | None = None) -> Report:
         """See :meth:`Adapter.poll`."""
+        memory = {} if memory is None else memory
         try:
-            return await self.examine(probe, {} if memory is None else memory)
+            return await self.examine(probe, memory)
         except UpstreamError as error:
+            # Another version may come back in its place.
+            memory.clear()
             return Report(BackendStatus.UNHEALTHY, unreachable(error))
 
     async def examine(self, probe: Probe, memory: Memory) -> Report:  # noqa: ARG002 (types with a memory use it)

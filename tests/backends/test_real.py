@@ -1,0 +1,56 @@
+"""The llama.cpp adapter and detection against a real server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
+
+import pytest
+from tests.conftest import MakeLlama
+
+from nexus.backends import ADAPTERS, HttpProbe
+from nexus.backends.detect import detect
+from nexus.demo.llama import LlamaServer
+from nexus.domain import BackendSpec, BackendStatus, BackendType, Origin, Secret
+from nexus.http.client import HttpClient
+from nexus.tasks import DeadlineWatch, SystemClock, TaskOwner
+
+pytestmark = pytest.mark.real
+
+
+@asynccontextmanager
+async def probing(url: str, key: str = "") -> AsyncIterator[HttpProbe]:
+    clock, tasks = SystemClock(), TaskOwner("test")
+    watch = DeadlineWatch(clock)
+    client = HttpClient(clock=clock, watch=watch, tasks=tasks)
+    parts = urlsplit(url)
+    origin = Origin("http", parts.hostname or "", parts.port or 80)
+    spec = BackendSpec(id="b", name="b", origin=origin, key=Secret(key) if key else None)
+    try:
+        yield HttpProbe(client, spec, 10.0)
+    finally:
+        await client.close()
+        await tasks.close()
+        watch.close()
+
+
+async def test_a_real_server_is_recognised_and_described(llama_server: LlamaServer) -> None:
+    async with probing(llama_server.url) as probe:
+        verdict = await detect(probe)
+        report = await ADAPTERS[BackendType.LLAMACPP].poll(probe)
+    assert (verdict.type, verdict.proven) == (BackendType.LLAMACPP, True)
+    assert (report.status, report.slots, report.type) == (BackendStatus.HEALTHY, 2, None)
+    assert report.models is not None
+    (model,) = report.models
+    assert (model.id, model.context_length, model.loaded) == ("smollm2-135m", 2048, True)
+
+
+async def test_a_wrong_key_is_told_from_a_right_one(make_llama: MakeLlama) -> None:
+    server = await asyncio.to_thread(make_llama, api_key="sk-real")
+    async with probing(server.url, "sk-wrong") as probe:
+        assert (await detect(probe)).type is BackendType.LLAMACPP
+        assert (await ADAPTERS[BackendType.LLAMACPP].poll(probe)).status is BackendStatus.UNAUTHORIZED
+    async with probing(server.url, "sk-real") as probe:
+        assert (await ADAPTERS[BackendType.LLAMACPP].poll(probe)).status is BackendStatus.HEALTHY
