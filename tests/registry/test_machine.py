@@ -14,7 +14,7 @@ from tests.registry.fleet import SURFACES, ManualClock, spec
 from nexus.domain import BackendStatus, FailureKind, Model, RoutingRules
 from nexus.registry import Candidate, Lease, Registry, bare
 
-EXAMPLES: Final = 70
+EXAMPLES: Final = 55
 STEPS: Final = 40
 OPERATIONS: Final = 50
 """Operations in each step, drawn as one string of bytes: over 100,000 in all, each followed by a

@@ -5,14 +5,14 @@ from tests.registry.fleet import add, model, pair, registry
 
 from nexus.domain import BackendStatus, BackendType, Rejection, RejectionKind, Requirements, RoutingRules
 from nexus.registry import Candidate, Registry
-from nexus.routing.policies import POLICIES, JudgeContext
+from nexus.routing.policies import POLICIES, judge_context
 
 NOW = 100.0
 CAPABILITIES = ("vision", "remote_image", "audio", "tools", "json", "embeddings")
 
 
 def judge(candidate: Candidate, wish: Requirements) -> list[Rejection]:
-    context = JudgeContext(wish, NOW, wish.surface, wish.text_bytes, wish.max_tokens or 0)
+    context = judge_context(wish, NOW)
     found = [policy.judge(context, candidate) for policy in POLICIES if policy.applies(wish)]
     return [rejection for rejection in found if rejection is not None]
 

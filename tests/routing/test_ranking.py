@@ -22,7 +22,7 @@ from nexus.domain import (
 )
 from nexus.registry import Registry
 from nexus.routing import POLICIES, Decision, decide
-from nexus.routing.policies import JudgeContext
+from nexus.routing.policies import judge_context
 
 NOW = 100.0
 flags = st.sampled_from([None, True, False])
@@ -83,7 +83,7 @@ fleets = st.builds(fleet, st.lists(members, max_size=6), rules)
 
 
 def admissible(target: Registry, wish: Requirements, tried: frozenset[str]) -> set[str]:
-    context = JudgeContext(wish, NOW, wish.surface, wish.text_bytes, wish.max_tokens or 0)
+    context = judge_context(wish, NOW)
     return {
         candidate.backend.id
         for candidate in target.by_model("x")

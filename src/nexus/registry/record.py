@@ -117,3 +117,9 @@ class Record:
 
 def _identity(model: Model) -> Model:
     return msgspec.structs.replace(model, loaded=None, context_length=None, context_assumed=None)
+
+
+def same_server(old: Backend, new: Backend, *, typed: bool) -> bool:
+    """Return whether what checks found at ``old`` holds for ``new``; ``typed``: its type was named."""
+    same = (old.spec.origin, old.spec.key) == (new.spec.origin, new.spec.key)
+    return same and (old.type is new.type or not typed)

@@ -12,8 +12,8 @@ import msgspec
 from nexus.domain import Backend, BackendSpec, BackendStatus, BackendType, Model, RoutingRules
 from nexus.registry.lease import Lease
 from nexus.registry.names import NameTable, bare
-from nexus.registry.record import Record
-from nexus.registry.snapshot import Candidate, Snapshot
+from nexus.registry.record import Record, same_server
+from nexus.registry.snapshot import Candidate, Snapshot, empty_snapshot, reindexed
 from nexus.registry.views import BackendView, ModelRow, backend_view, model_rows
 from nexus.registry.wishes import Wish, Wishes
 from nexus.tasks import Clock
@@ -56,17 +56,7 @@ class Registry:
         self._wishes = Wishes()
         self._known: dict[str, None] = {}
         self._rows: tuple[ModelRow, ...] | None = None
-        rules = RoutingRules() if rules is None else rules
-        self._snapshot = Snapshot(
-            version=0,
-            backends=MappingProxyType({}),
-            index=MappingProxyType({}),
-            offers=MappingProxyType({}),
-            pins=MappingProxyType({}),
-            names=NameTable(rules),
-            rules=rules,
-            known_models=frozenset(),
-        )
+        self._snapshot = empty_snapshot(RoutingRules() if rules is None else rules)
 
     # --- reading ---------------------------------------------------------------------------
 
@@ -116,9 +106,9 @@ class Registry:
         the caller has it checked.
 
         Args:
-            spec: what was configured or announced.
-            type: the dialect in force; the specification's own comes first.
-            slots: assumed for the dialect; the specification's own come first.
+            spec: what was configured or announced; its own type and slots come first.
+            type: the dialect in force.
+            slots: assumed for the dialect.
             cloud: as in ``domain.Backend``.
             surfaces: as in ``domain.Backend``.
             counts_max_tokens: as in ``domain.Backend``.
@@ -136,7 +126,7 @@ class Registry:
         record = self._records.get(spec.id)
         if record is None:
             record = self._records[spec.id] = Record(backend, next(self._orders))
-        elif _same_server(record.backend, backend, typed=bool(spec.type or type)):
+        elif same_server(record.backend, backend, typed=bool(spec.type or type)):
             slots = record.backend.slots if spec.slots is None else spec.slots
             backend = msgspec.structs.replace(record.backend, spec=spec, slots=slots)
         self._store(record, backend)
@@ -165,8 +155,7 @@ class Registry:
         Returns:
             The backend as it is now, or ``None``.
         """
-        record = self._records.get(backend_id)
-        if record is None:
+        if (record := self._records.get(backend_id)) is None:
             return None
         old = record.backend
         changes: dict[str, object] = {name: value for name, value in facts.items() if value is not None}
@@ -277,16 +266,7 @@ class Registry:
         self._publish(before, record.candidates, record)
 
     def _publish(self, before: dict[str, Candidate], after: dict[str, Candidate], record: Record) -> None:
-        index = dict(self._snapshot.index)
-        for key in before.keys() | after.keys():
-            entry = [candidate for candidate in index.get(key, ()) if candidate.order != record.order]
-            if (candidate := after.get(key)) is not None:
-                entry.append(candidate)
-                entry.sort(key=_order)
-            if entry:
-                index[key] = tuple(entry)
-            else:
-                del index[key]
+        index = reindexed(self._snapshot.index, before, after, record.order)
         records = self._records
         snapshot = msgspec.structs.replace(
             self._snapshot,
@@ -312,12 +292,3 @@ class Registry:
         for name in list(itertools.islice(known, max(0, len(known) - KNOWN_MODELS_MAX))):
             del known[name]
         self._snapshot = msgspec.structs.replace(self._snapshot, known_models=frozenset(known))
-
-
-def _order(candidate: Candidate) -> int:
-    return candidate.order
-
-
-def _same_server(old: Backend, new: Backend, *, typed: bool) -> bool:
-    same = (old.spec.origin, old.spec.key) == (new.spec.origin, new.spec.key)
-    return same and (old.type is new.type or not typed)

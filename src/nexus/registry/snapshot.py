@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import msgspec
 
@@ -77,3 +78,48 @@ class Snapshot(msgspec.Struct, frozen=True, eq=False):
             return self.index.get(model, ())
         candidate = self.offers.get(pinned, {}).get(model)
         return () if candidate is None else (candidate,)
+
+
+def empty_snapshot(rules: RoutingRules) -> Snapshot:
+    """Return the snapshot before any backend."""
+    return Snapshot(
+        version=0,
+        backends=MappingProxyType({}),
+        index=MappingProxyType({}),
+        offers=MappingProxyType({}),
+        pins=MappingProxyType({}),
+        names=NameTable(rules),
+        rules=rules,
+        known_models=frozenset(),
+    )
+
+
+def reindexed(
+    index: Mapping[str, tuple[Candidate, ...]],
+    before: Mapping[str, Candidate],
+    after: Mapping[str, Candidate],
+    order: int,
+) -> dict[str, tuple[Candidate, ...]]:
+    """Return ``index`` with one backend's candidates replaced; entries of other models are shared.
+
+    Args:
+        index: of the snapshot so far.
+        before: the backend's candidates in it.
+        after: those that take their place.
+        order: the backend's place in the order of registration.
+    """
+    fresh = dict(index)
+    for key in before.keys() | after.keys():
+        entry = [candidate for candidate in fresh.get(key, ()) if candidate.order != order]
+        if (candidate := after.get(key)) is not None:
+            entry.append(candidate)
+            entry.sort(key=_order)
+        if entry:
+            fresh[key] = tuple(entry)
+        else:
+            del fresh[key]
+    return fresh
+
+
+def _order(candidate: Candidate) -> int:
+    return candidate.order

@@ -14,7 +14,7 @@ from nexus.domain import Rejection, RejectionKind, Requirements, RouteReason
 from nexus.registry import Candidate, Resolution, Snapshot
 from nexus.routing import resolve
 from nexus.routing.decision import Decision, Refusal
-from nexus.routing.policies import POLICIES, JudgeContext, Policy
+from nexus.routing.policies import POLICIES, JudgeContext, Policy, judge_context
 from nexus.routing.strategies import STRATEGIES
 
 Judge = Callable[[JudgeContext, Candidate], Rejection | None]
@@ -47,13 +47,7 @@ def decide(
         A ranking with its first, or why nobody can serve.
     """
     resolution = resolve.names(snapshot, requirements.model)
-    context = JudgeContext(
-        requirements,
-        now,
-        requirements.surface,
-        requirements.text_bytes,
-        requirements.max_tokens or 0,
-    )
+    context = judge_context(requirements, now)
     judges: list[Judge] = [policy.judge for policy in policies if policy.applies(requirements)]
     for model in resolution.chain:
         candidates = snapshot.candidates(model, resolution.pinned)
@@ -62,16 +56,9 @@ def decide(
         survivors, busy = _judge(candidates, context, judges)
         if survivors:
             ranking, scores = _rank(snapshot, survivors, context, rng)
-            return Decision(
-                ranking[0],
-                requirements.model,
-                model,
-                model != resolution.chain[0],
-                resolution.pinned is not None,
-                RouteReason.FAILOVER if tried else _reason(ranking, busy, context, judges),
-                ranking,
-                scores,
-            )
+            reason = RouteReason.FAILOVER if tried else _reason(ranking, busy, context, judges)
+            fallback, pinned = model != resolution.chain[0], resolution.pinned is not None
+            return Decision(ranking[0], requirements.model, model, fallback, pinned, reason, ranking, scores)
     return _refuse(snapshot, resolution, context, judges, tried)
 
 

@@ -15,7 +15,7 @@ from nexus.routing.policies import (
     tools,
     vision,
 )
-from nexus.routing.policies.base import JudgeContext, Policy
+from nexus.routing.policies.base import JudgeContext, Policy, judge_context
 
 POLICIES: Final[tuple[Policy, ...]] = (
     availability.POLICY,
@@ -30,4 +30,4 @@ POLICIES: Final[tuple[Policy, ...]] = (
 )
 """Cheapest and likeliest first: the order changes cost, never the result."""
 
-__all__ = ["POLICIES", "JudgeContext", "Policy"]
+__all__ = ["POLICIES", "JudgeContext", "Policy", "judge_context"]

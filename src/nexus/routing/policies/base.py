@@ -28,6 +28,13 @@ class JudgeContext(msgspec.Struct, frozen=True):
     max_tokens: int
 
 
+def judge_context(requirements: Requirements, now: float) -> JudgeContext:
+    """Return ``requirements`` at ``now`` (monotonic seconds) as policies see them."""
+    return JudgeContext(
+        requirements, now, requirements.surface, requirements.text_bytes, requirements.max_tokens or 0
+    )
+
+
 class Policy(Protocol):
     """One routing rule.
 
