@@ -101,6 +101,6 @@ class FakeFleet:
 
     async def close(self) -> None:
         """End every backend and every task."""
+        await self._tasks.close()
         for backend in self.backends:
             await backend.close()
-        await self._tasks.close()

@@ -33,6 +33,7 @@ class Listener:
         self._server: asyncio.Server | None = None
         self._holder: socket.socket | None = None
         self._held: list[socket.socket] = []
+        self._starting = asyncio.Lock()
 
     @property
     def url(self) -> str:
@@ -42,12 +43,13 @@ class Listener:
 
     async def start(self, factory: Callable[[], asyncio.Protocol]) -> None:
         """Listen, making a protocol for each connection."""
-        self._let_go()
-        if self._server is None:
-            listener = self._bound()
-            listener.listen(_BACKLOG)
-            loop = asyncio.get_running_loop()
-            self._server = await loop.create_server(factory, sock=listener, backlog=_BACKLOG)
+        async with self._starting:
+            self._let_go()
+            if self._server is None:
+                listener = self._bound()
+                listener.listen(_BACKLOG)
+                loop = asyncio.get_running_loop()
+                self._server = await loop.create_server(factory, sock=listener, backlog=_BACKLOG)
 
     def refuse(self) -> None:
         """Close the listening socket; what waited in its queue is reset."""

@@ -210,6 +210,8 @@ class Dialect:
         name = f"{request.surface}-stream"
         if usage and f"{name}-usage" in names(self.server):
             name = f"{name}-usage"
+        elif values["finish"] == b'"length"' and f"{name}-length" in names(self.server):
+            name = f"{name}-length"
         reply = load(self.server, name)
         tokens = [template.inner(word) for word in words]
         events, joined = template.stream(self.server, name).render(tokens, values)
@@ -227,19 +229,19 @@ class Dialect:
         """Return vectors in this server's shape, floats or base64 as asked."""
         given = request.fields.get("input", "")
         texts = given if isinstance(given, list) and given and not isinstance(given[0], int) else [given]
-        shape = load(self.server, EMBEDDINGS)
-        body = msgspec.json.decode(shape.body)
+        coded = request.fields.get("encoding_format") == "base64"
+        name = "embeddings-base64" if coded and "embeddings-base64" in names(self.server) else EMBEDDINGS
+        body = msgspec.json.decode(load(self.server, name).body)
         row = body["data"][0]
         rows = []
         for at, text in enumerate(texts):
             numbers = vector(f"{model.id}\n{text}")
-            coded = request.fields.get("encoding_format") == "base64"
             value: Any = b64encode(struct.pack("<8f", *numbers)).decode() if coded else numbers
             rows.append({**row, "embedding": value, "index": at})
         tokens = sum(max(1, len(str(text)) // 4) for text in texts)
         body.update(data=rows, model=model.id)
         body["usage"].update(prompt_tokens=tokens, total_tokens=tokens)
-        return self.json(body, EMBEDDINGS)
+        return self.json(body, name)
 
     # -- fixtures as replies
 

@@ -81,7 +81,10 @@ class Ollama(Dialect):
         """An empty list of messages is refused as a missing one."""
         if request.surface == CHAT and isinstance(request.json, dict) and not request.json.get("messages"):
             return self.fixture("missing-messages")
-        return super().invalid(request)
+        refusal = super().invalid(request)
+        if refusal is None and not request.model:
+            return self.fixture("no-model")
+        return refusal
 
     def serving(self, request: RecordedRequest, state: ServerState) -> FakeModel | None:
         """``x`` and ``x:latest`` are one model."""

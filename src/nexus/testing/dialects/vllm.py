@@ -16,7 +16,7 @@ from nexus.testing.dialects.base import (
 )
 from nexus.testing.dialects.prompt import prompt_text
 from nexus.testing.models import FakeModel, RecordedRequest, ServerState
-from nexus.testing.reply import Reply, json_reply
+from nexus.testing.reply import Reply
 
 _OPEN: Final = ("/health", "/version", "/metrics", "/load", "/ping", "/tokenize", "/is_sleeping")
 
@@ -59,8 +59,7 @@ class Vllm(Dialect):
             and not request.stream
             and request.surface in {CHAT, COMPLETIONS}
         ):
-            message = "Stream options can only be defined when `stream=True`."
-            return json_reply(400, self.envelope(400, message))
+            return self.fixture("stream-options")
         return None
 
     def serving(self, request: RecordedRequest, state: ServerState) -> FakeModel | None:
