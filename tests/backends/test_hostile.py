@@ -112,7 +112,9 @@ async def everything(reply: Fetched) -> None:
         reading = adapter.read_error(reply.status, reply.body, reply.headers, surface="chat")
         assert 0 < len(reading.message) <= 600
         assert not any(unicodedata.category(character) in ("Cc", "Cs") for character in reading.message)
-    assert (await detect(probe)).evidence
+    verdict = await detect(probe)
+    assert verdict is not None
+    assert verdict.evidence
 
 
 def checked(model: Model) -> None:

@@ -40,6 +40,7 @@ async def test_a_real_server_is_recognised_and_described(llama_server: LlamaServ
     async with probing(llama_server.url) as probe:
         verdict = await detect(probe)
         report = await ADAPTERS[BackendType.LLAMACPP].poll(probe)
+    assert verdict is not None
     assert (verdict.type, verdict.proven) == (BackendType.LLAMACPP, True)
     assert (report.status, report.slots, report.type) == (BackendStatus.HEALTHY, 2, None)
     assert report.models is not None
@@ -50,7 +51,9 @@ async def test_a_real_server_is_recognised_and_described(llama_server: LlamaServ
 async def test_a_wrong_key_is_told_from_a_right_one(make_llama: MakeLlama) -> None:
     server = await asyncio.to_thread(make_llama, api_key="sk-real")
     async with probing(server.url, "sk-wrong") as probe:
-        assert (await detect(probe)).type is BackendType.LLAMACPP
+        verdict = await detect(probe)
+        assert verdict is not None
+        assert verdict.type is BackendType.LLAMACPP
         assert (await ADAPTERS[BackendType.LLAMACPP].poll(probe)).status is BackendStatus.UNAUTHORIZED
     async with probing(server.url, "sk-real") as probe:
         assert (await ADAPTERS[BackendType.LLAMACPP].poll(probe)).status is BackendStatus.HEALTHY

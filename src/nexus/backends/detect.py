@@ -67,19 +67,20 @@ class _Seen(msgspec.Struct, frozen=True):
 _Step = Callable[[Probe, _Seen], Awaitable[Verdict | None]]
 
 
-async def detect(probe: Probe) -> Verdict:
+async def detect(probe: Probe) -> Verdict | None:
     """Find the dialect of one server.
 
     Args:
         probe: asks it, with the key it was configured with.
 
     Returns:
-        The proven dialect, else ``GENERIC`` with what speaks against the others.
-
-    Raises:
-        UpstreamError: it did not answer the first question.
+        The proven dialect, else ``GENERIC`` with what was seen; ``None`` when the server did not
+        answer the first question, so that a poll should say why.
     """
-    reply = await probe.get("/models", root="api")
+    try:
+        reply = await probe.get("/models", root="api")
+    except UpstreamError:
+        return None
     seen = _Seen(reply, read_rows(reply.body) if reply.status == 200 else None)
     for step in _STEPS:
         if (verdict := await step(probe, seen)) is not None:
