@@ -110,7 +110,7 @@ class Acceptor:
             connection.settimeout(0.0)
             if connection.family in (socket.AF_INET, socket.AF_INET6):
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._tasks.spawn(self._open(connection), "open")
+            self._begin(connection)
 
     def _rest(self, error: OSError) -> None:
         _log.error("cannot accept connections: %s; trying again in a second", error.strerror)
@@ -121,11 +121,22 @@ class Acceptor:
         self._resting = None
         self._loop.add_reader(self._listener, self._readable)
 
-    async def _open(self, connection: socket.socket) -> None:
+    def _begin(self, connection: socket.socket) -> None:
+        protocol = self._protocol()
+
+        def opened(task: asyncio.Task[None]) -> None:
+            if task.cancelled():
+                # uvloop has told the protocol that it was made, and does not tell that it was lost.
+                protocol.connection_lost(None)
+                connection.close()
+
+        self._tasks.spawn(self._open(connection, protocol), "open").add_done_callback(opened)
+
+    async def _open(self, connection: socket.socket, protocol: asyncio.Protocol) -> None:
         timeout = self._handshake_seconds if self._context is not None else None
         try:
             await self._loop.connect_accepted_socket(
-                self._protocol, connection, ssl=self._context, ssl_handshake_timeout=timeout
+                lambda: protocol, connection, ssl=self._context, ssl_handshake_timeout=timeout
             )
         except OSError as error:
             # A handshake that fails is the client's affair (ssl.SSLError is an OSError).

@@ -65,6 +65,7 @@ class Reply:
         "_keep_alive",
         "_left",
         "_silent",
+        "_until_close",
         "_wire",
         "departed",
         "ended",
@@ -86,6 +87,7 @@ class Reply:
         self._head = b""
         self._chunked = False
         self._silent = head_only
+        self._until_close = False
         self._left: int | None = None
         self.started = False
         self.ended = False
@@ -156,7 +158,7 @@ class Reply:
         if self.departed or self.ended:
             return
         self.started = self.ended = True
-        self._wire.cut(reset=self._left is None and not self._chunked)
+        self._wire.cut(reset=self._until_close)
 
     def _begin(self, status: int, headers: Sequence[Header], length: int | None) -> bool:
         """Make the head; False when nobody is there to get it."""
@@ -183,6 +185,7 @@ class Reply:
             self._left = length
             framing = b"Content-Length: %d\r\n" % length
         elif self._http10:
+            self._until_close = True
             self._keep_alive = False
             framing = b""
         else:
