@@ -208,6 +208,12 @@ def test_registering_again_keeps_counters_and_what_checks_found() -> None:
     assert again.backend.type is BackendType.OLLAMA
 
 
+def test_slots_that_are_no_longer_configured_are_assumed_again() -> None:
+    target = registry()
+    target.register(spec("a", slots=9), slots=100)
+    assert target.register(spec("a"), slots=100).slots == 100
+
+
 def test_registering_another_origin_or_key_starts_with_a_check() -> None:
     target = registry()
     add(target, "a")

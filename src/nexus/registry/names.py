@@ -81,7 +81,7 @@ class NameTable:
             The chain. An exact id comes first, then aliases (exact before the longest wildcard,
             up to ``MAX_HOPS``), then ``backend-name/model``, which has no fallbacks.
         """
-        model = self._follow(name, index)
+        model = name if name in index else self._follow(name, index)
         if model not in index and "/" in model and (pin := _pin(model, pins, offers)) is not None:
             return pin
         fallbacks = self._fallbacks.get(model)

@@ -101,9 +101,8 @@ class Registry:
     ) -> Backend:
         """Add a backend, or give a known one a new specification.
 
-        A known one keeps its live counters; it keeps status and models too while its origin,
-        its key and its dialect stay (one that nobody names stays as it was detected). Either way
-        the caller has it checked.
+        A known one keeps its live counters, and status and models too while origin, key and
+        dialect stay (one that nobody names stays as detected). The caller has it checked.
 
         Args:
             spec: what was configured or announced; its own type and slots come first.
@@ -127,10 +126,10 @@ class Registry:
         if record is None:
             record = self._records[spec.id] = Record(backend, next(self._orders))
         elif same_server(record.backend, backend, typed=bool(spec.type or type)):
-            slots = record.backend.slots if spec.slots is None else spec.slots
+            kept = spec.slots is None and record.backend.spec.slots is None
+            slots = record.backend.slots if kept else backend.slots
             backend = msgspec.structs.replace(record.backend, spec=spec, slots=slots)
-        self._store(record, backend)
-        return backend
+        return self._store(record, backend)
 
     def update(
         self,
@@ -168,9 +167,7 @@ class Registry:
         if slots is not None and old.spec.slots is None:
             changes["slots"] = slots
         backend = msgspec.structs.replace(old, **changes)
-        if backend != old:
-            self._store(record, backend)
-        return backend
+        return old if backend == old else self._store(record, backend)
 
     def remove(self, backend_id: str) -> bool:
         """Forget a backend; open leases on it end as usual. Return whether it was there."""
@@ -249,7 +246,7 @@ class Registry:
 
     # --- making snapshots ------------------------------------------------------------------
 
-    def _store(self, record: Record, backend: Backend) -> None:
+    def _store(self, record: Record, backend: Backend) -> Backend:
         old = record.backend
         if backend.models is not old.models:
             record.take_models(backend.models)
@@ -259,6 +256,7 @@ class Registry:
         if backend.status is not old.status:
             for listener in tuple(self._listeners):
                 listener(old, backend)
+        return backend
 
     def _rebuild(self, record: Record) -> None:
         before = record.candidates

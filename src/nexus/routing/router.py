@@ -90,19 +90,22 @@ def _rank(
     """Sort by tier, then by the strategy's columns, then by chance.
 
     The sorts are stable and run from the least significant column to the most: sorting by plain
-    numbers several times is cheaper than once by tuples.
+    numbers several times is cheaper than once by tuples. Without ties in the first column the
+    others and chance have no say.
     """
     rules = snapshot.rules
     columns = STRATEGIES[rules.strategy](survivors, rules.weights)
     first = columns[0]
     if len(survivors) == 1:
         return (survivors[0],), (-first[0],)
-    draw = rng.random
-    chances = [draw() for _ in survivors]
     order = list(range(len(survivors)))
-    order.sort(key=chances.__getitem__)
-    for column in reversed(columns):
-        order.sort(key=column.__getitem__)
+    if len(set(first)) < len(order):
+        draw = rng.random
+        chances = [draw() for _ in order]
+        order.sort(key=chances.__getitem__)
+        for column in columns[:0:-1]:
+            order.sort(key=column.__getitem__)
+    order.sort(key=first.__getitem__)
     tiers = _tiers(survivors, context)
     if tiers is not None:
         order.sort(key=tiers.__getitem__)
