@@ -142,7 +142,7 @@ class Dispatcher:
                 )
                 await self._call(exchange, lease, relay, backend.spec, request)
                 if relay.failure is None and relay.usage is not None:
-                    lease.tokens(relay.usage, requirements.text_bytes)
+                    lease.tokens(relay.usage, _plain_text_bytes(requirements))
         finally:
             exchange.reply.on_pause = exchange.reply.on_resume = None
             exchange.attempts.append(lease.attempt)
@@ -189,6 +189,12 @@ class Dispatcher:
         if refusal is None or exchange.attempts:
             raise every_attempt_failed(exchange.model, exchange.attempts)
         raise refusal
+
+
+def _plain_text_bytes(requirements: Requirements) -> int:
+    """Bytes that the backend's token count speaks of; 0 where schemas, images or audio count too."""
+    mixed = requirements.tools or requirements.images or requirements.audio
+    return 0 if mixed else requirements.text_bytes
 
 
 def _larger(requirements: Requirements, decision: Decision, relay: Relay) -> Requirements:

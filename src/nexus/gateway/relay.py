@@ -18,7 +18,6 @@ from nexus.http.client import Flow
 from nexus.protocol.error_body import fault_of
 from nexus.protocol.headers import Header, content_coding, find, is_event_stream, reply_headers
 from nexus.protocol.sse import SseScanner
-from nexus.protocol.surfaces import StreamEnd
 from nexus.protocol.usage import usage_of
 from nexus.registry.lease import Lease
 from nexus.tasks import Clock
@@ -61,6 +60,7 @@ class Relay:
         "_adapter",
         "_body",
         "_clock",
+        "_cut_inside",
         "_exchange",
         "_extra",
         "_first_at",
@@ -88,6 +88,7 @@ class Relay:
         self._scanner: SseScanner | None = None
         self._body: list[bytes] = []
         self._size = 0
+        self._cut_inside = False
         self._first_at: float | None = None
         self.status = 0
         self.headers: list[Header] = []
@@ -144,7 +145,8 @@ class Relay:
 
     def event_prefix(self) -> bytes:
         """What must precede an error event: the end of an event that had to leave in parts."""
-        return b"\n\n" if self._scanner is not None and self._scanner.split else b""
+        inside = self._cut_inside or (self._scanner is not None and self._scanner.split)
+        return b"\n\n" if inside else b""
 
     def _events(self, scanner: SseScanner, chunk: bytes) -> None:
         ready = scanner.feed(chunk)
@@ -162,23 +164,22 @@ class Relay:
             self._commit_events()
 
     def _complete_events(self, scanner: SseScanner) -> None:
+        self._cut_inside = scanner.split
         tail = scanner.flush()
         self.usage = scanner.usage
-        if scanner.error_first is not None and not self.committed:
-            self._note_error(scanner.error_first)
+        if not self.committed and (scanner.error_first is not None or scanner.commented_only):
+            self._note_error(scanner.error_first or b"")
             return
-        if scanner.commented_only and not self.committed:
-            self._note_error(b"")
+        if not (scanner.finished or scanner.error_seen):
+            # A tail without its blank line is no event: it would swallow the error event.
+            self.failure = FailureKind.UPSTREAM_INCOMPLETE if self.committed else FailureKind.RESET
             return
         if tail:
             self._body.append(tail)
-        if not self.committed or self._body:
+        if self._body:
             self._commit_events()
         if scanner.error_seen:
             self.failure = FailureKind.ERROR_EVENT
-        elif not scanner.finished and self._exchange.surface.end is not StreamEnd.NONE:
-            self.failure = FailureKind.UPSTREAM_INCOMPLETE
-            return
         self._exchange.reply.end()
 
     def _commit_events(self) -> None:

@@ -37,7 +37,11 @@ class HealthService:
         """Check ``backend`` now and from now on, until it leaves the registry."""
         watch = BackendWatch(backend.id, self._tools, periodic=self._periodic)
         self._watches[backend.id] = watch
-        self._tasks.spawn(watch.run(), backend.id)
+        self._tasks.spawn(self._run(watch, backend.id), backend.id)
+
+    def watching(self, backend_id: str) -> bool:
+        """Tell whether a backend is being checked."""
+        return backend_id in self._watches
 
     async def first_round(self) -> None:
         """Wait until every backend watched now has been checked once."""
@@ -48,6 +52,11 @@ class HealthService:
         """End every watch."""
         await self._tasks.close()
         self._watches.clear()
+
+    async def _run(self, watch: BackendWatch, backend_id: str) -> None:
+        await watch.run()
+        if self._watches.get(backend_id) is watch:
+            del self._watches[backend_id]
 
     async def _serve_wishes(self) -> None:
         while True:
