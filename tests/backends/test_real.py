@@ -3,37 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from urllib.parse import urlsplit
 
 import pytest
+from tests.backends.probing import probing
 from tests.conftest import MakeLlama
 
-from nexus.backends import ADAPTERS, HttpProbe
+from nexus.backends import ADAPTERS
 from nexus.backends.detect import detect
 from nexus.demo.llama import LlamaServer
-from nexus.domain import BackendSpec, BackendStatus, BackendType, Origin, Secret
-from nexus.http.client import HttpClient
-from nexus.tasks import DeadlineWatch, SystemClock, TaskOwner
+from nexus.domain import BackendStatus, BackendType
 
 pytestmark = pytest.mark.real
-
-
-@asynccontextmanager
-async def probing(url: str, key: str = "") -> AsyncIterator[HttpProbe]:
-    clock, tasks = SystemClock(), TaskOwner("test")
-    watch = DeadlineWatch(clock)
-    client = HttpClient(clock=clock, watch=watch, tasks=tasks)
-    parts = urlsplit(url)
-    origin = Origin("http", parts.hostname or "", parts.port or 80)
-    spec = BackendSpec(id="b", name="b", origin=origin, key=Secret(key) if key else None)
-    try:
-        yield HttpProbe(client, spec, 10.0)
-    finally:
-        await client.close()
-        await tasks.close()
-        watch.close()
 
 
 async def test_a_real_server_is_recognised_and_described(llama_server: LlamaServer) -> None:

@@ -79,7 +79,8 @@ COMMON: Final[Words] = (
     Word(
         _MISSING,
         _lacks(r"vision|images?|image inputs?|image content|image_url|multimodal(?: inputs?)?")
-        + r"|is not a multimodal model|at most 0 image|missing data required for image"
+        + r"|is not a multimodal model|unsupported modality:? image"
+        r"|at most 0 image|missing data required for image"
         r"|image_url is only supported by",
         "vision",
     ),
@@ -87,7 +88,8 @@ COMMON: Final[Words] = (
     Word(
         _MISSING,
         _lacks(r"tools?|tool use|tool calls?|tool calling|function calling|functions")
-        + r"|tool choice requires|requires --enable-auto-tool-choice",
+        + r"|tool choice requires|without a tool call parser|tool error: grammar"
+        r"|requires --enable-auto-tool-choice",
         "tools",
     ),
     Word(
@@ -97,7 +99,13 @@ COMMON: Final[Words] = (
     Word(
         _MISSING, _lacks(r"response_format|response format|json mode|json_object|structured outputs?"), "json"
     ),
-    Word(_MISSING, _lacks(r"embeddings?|embeddings? api"), "embeddings"),
+    Word(
+        _MISSING,
+        _lacks(r"embeddings?|embeddings? api")
+        + r"|(?:is not|not appear to be) (?:an )?embedding\b|not allowed to generate embeddings",
+        "embeddings",
+    ),
+    Word(FailureKind.SERVER_ERROR, r"request failed during generation"),
     Word(
         _MISSING,
         r"does not support (?:the )?(?:chat|completions?|generate|generation)\b"
@@ -121,7 +129,8 @@ COMMON: Final[Words] = (
 _PATH: Final = re.compile(
     r"(?:not found|404 page not found|405 method not allowed|method not allowed|file not found"
     r"|404 not found|an html page|resource not found|not implemented)?\W*$"
-    r"|.*?(?:unexpected endpoint or method|invalid url|unknown_url|cannot (?:get|post) /|no route"
+    r"|.*?(?:unexpected endpoint or method|invalid url|unknown_url|cannot (?:get|post) /"
+    r"|no route|no such (?:path|route|endpoint)"
     r"|(?:path|route|endpoint|url) .{0,200}?not (?:found|exist))",
     re.IGNORECASE,
 )
@@ -147,8 +156,13 @@ _PLAIN: Final = {
 }
 """Statuses that no wording changes."""
 
-_PRESSED: Final = frozenset({403, 429, 503, 529})
-"""Statuses in which only a word about money changes the meaning."""
+_PRESSED: Final = {
+    403: frozenset({FailureKind.BILLING, FailureKind.MISSING_CAPABILITY}),
+    429: frozenset({FailureKind.BILLING}),
+    503: frozenset({FailureKind.BILLING}),
+    529: frozenset({FailureKind.BILLING}),
+}
+"""Statuses whose meaning few words change."""
 
 _BY_TYPE: Final = {
     "authentication_error": 401,
@@ -203,10 +217,9 @@ def read(
     seen = _see(status, body, surface)
     if (plain := _PLAIN.get(seen.status)) is not None:
         return seen.reading(plain)
-    if seen.status in _PRESSED:
-        rules: Iterable[Word] = (word for word in COMMON if word.kind is FailureKind.BILLING)
-    else:
-        rules = (*words, *COMMON)
+    rules: Iterable[Word] = (*words, *COMMON)
+    if (telling := _PRESSED.get(seen.status)) is not None:
+        rules = (word for word in rules if word.kind in telling)
     for word in rules:
         if re.search(word.pattern, seen.words, re.MULTILINE):
             return seen.reading(word.kind, word.learns)
