@@ -8,7 +8,7 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Coroutine, Iterator
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 import httptools
 
@@ -68,6 +68,7 @@ class Connection(asyncio.Protocol):
         self._serving: RecordedRequest | None = None
         self._task: asyncio.Task[None] | None = None
         self._writable: asyncio.Event | None = None
+        self._unread: bytes | None = None
         self._url = b""
         self._headers: list[Header] = []
         self._body: list[bytes] = []
@@ -76,16 +77,18 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to read, unless a fault stalls the connection at once."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - a stream server makes nothing else
-        self._transport = transport
+        self._transport = transport = cast("asyncio.Transport", transport)
         transport.set_write_buffer_limits(high=_HIGH_WATER)
         stall = self._owner.opened(self, transport)
         if stall is not None:
-            transport.pause_reading()
+            self._unread = b""
             self._task = self._owner.spawn(self._hold(stall), f"hold {self.number}")
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser; what is not HTTP ends the connection."""
+        if self._unread is not None:
+            self._unread += data
+            return
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -225,10 +228,15 @@ class Connection(asyncio.Protocol):
             await (pause.event or asyncio.Event()).wait()
 
     async def _hold(self, stall: Stall) -> None:
+        # uvloop begins to read after connection_made, so it can be stopped only now.
+        if self._transport is not None:
+            self._transport.pause_reading()
         await (stall.release or asyncio.Event()).wait()
         self._task = None
+        unread, self._unread = self._unread, None
         if self._transport is not None:
             self._transport.resume_reading()
+            self.data_received(unread or b"")
 
     def _ended(self, end: End, *, close: bool) -> None:
         if self._serving is not None:
