@@ -10,10 +10,11 @@ from typing import Any, Final
 
 import msgspec
 
-from nexus.backends import failures, shapes
+from nexus.backends import shapes
 from nexus.backends.base import Memory, Probe, Report
 from nexus.backends.listing import model_of
 from nexus.backends.openai_compat import OpenAICompatible, optional
+from nexus.backends.wordings import Word
 from nexus.domain import BackendStatus, BackendType, FailureKind, Model
 
 _IN_MEMORY: Final[Mapping[str, bool]] = {
@@ -34,9 +35,9 @@ class LlamaCppAdapter(OpenAICompatible):
     type = BackendType.LLAMACPP
     default_slots = 1
     words = (
-        failures.Word(FailureKind.MISSING_CAPABILITY, r"does not support logits computation", "surface"),
-        failures.Word(FailureKind.MISSING_CAPABILITY, r"pooling type 'none'", "embeddings"),
-        failures.Word(FailureKind.MISSING_CAPABILITY, r"requires --jinja", "tools"),
+        Word(FailureKind.MISSING_CAPABILITY, r"does not support logits computation", "surface"),
+        Word(FailureKind.MISSING_CAPABILITY, r"pooling type 'none'", "embeddings"),
+        Word(FailureKind.MISSING_CAPABILITY, r"requires --jinja", "tools"),
     )
 
     async def examine(self, probe: Probe, memory: Memory) -> Report:  # noqa: ARG002 (nothing is worth remembering)

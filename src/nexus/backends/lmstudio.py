@@ -7,10 +7,11 @@ from typing import Final
 
 import msgspec
 
-from nexus.backends import failures, shapes
+from nexus.backends import shapes
 from nexus.backends.base import Memory, Probe, Report
 from nexus.backends.listing import model_of, models_of, proven_type, read_rows, unique
 from nexus.backends.openai_compat import OpenAICompatible
+from nexus.backends.wordings import Word
 from nexus.domain import BackendStatus, BackendType, Capabilities, FailureKind, Model
 from nexus.http.client import Fetched
 from nexus.protocol.headers import Header, find
@@ -30,9 +31,7 @@ class LMStudioAdapter(OpenAICompatible):
     type = BackendType.LMSTUDIO
     default_slots = 1
     words = (
-        failures.Word(
-            FailureKind.SERVER_ERROR, r"failed to load model|model has crashed|model (?:was )?unloaded"
-        ),
+        Word(FailureKind.SERVER_ERROR, r"failed to load model|model has crashed|model (?:was )?unloaded"),
     )
 
     async def examine(self, probe: Probe, memory: Memory) -> Report:

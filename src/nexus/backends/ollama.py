@@ -8,10 +8,11 @@ from typing import Final
 
 import msgspec
 
-from nexus.backends import failures, shapes
+from nexus.backends import shapes
 from nexus.backends.base import Memory, Probe, Report
 from nexus.backends.listing import unique
 from nexus.backends.openai_compat import OpenAICompatible, optional
+from nexus.backends.wordings import Word
 from nexus.domain import BackendStatus, BackendType, Capabilities, FailureKind, Model
 from nexus.errors import UpstreamError
 from nexus.protocol.envelope import Fix
@@ -49,8 +50,8 @@ class OllamaAdapter(OpenAICompatible):
     default_slots = 1
     fixes = frozenset({Fix.MAX_TOKENS, Fix.SYSTEM_ROLE})
     words = (
-        failures.Word(FailureKind.BUSY, r"server busy"),
-        failures.Word(FailureKind.CONTEXT_OVERFLOW, r"input length exceeds the context length"),
+        Word(FailureKind.BUSY, r"server busy"),
+        Word(FailureKind.CONTEXT_OVERFLOW, r"input length exceeds the context length"),
     )
 
     async def examine(self, probe: Probe, memory: Memory) -> Report:

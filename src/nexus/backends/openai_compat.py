@@ -8,6 +8,7 @@ from typing import ClassVar, Final
 from nexus.backends import failures, shapes
 from nexus.backends.base import Adapter, ErrorReading, Memory, Probe, Report, Root
 from nexus.backends.listing import model_of, models_of, proven_type, read_rows
+from nexus.backends.wordings import Words
 from nexus.domain import BackendStatus, BackendType, FailureKind, Model
 from nexus.errors import UpstreamError
 from nexus.http.client import Fetched
@@ -21,7 +22,7 @@ class OpenAICompatible(Adapter):
     own, and ``words`` for errors that only it spells that way.
     """
 
-    words: ClassVar[failures.Words] = ()
+    words: ClassVar[Words] = ()
 
     async def poll(self, probe: Probe, memory: Memory | None = None) -> Report:
         """See :meth:`Adapter.poll`."""

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import msgspec
 
-from nexus.backends import failures, shapes
+from nexus.backends import shapes
 from nexus.backends.base import Memory, Probe, Report
 from nexus.backends.listing import model_of
 from nexus.backends.openai_compat import OpenAICompatible, optional
+from nexus.backends.wordings import Word
 from nexus.domain import BackendStatus, BackendType, FailureKind, Model
 
 
@@ -22,9 +23,7 @@ class VllmAdapter(OpenAICompatible):
     """
 
     type = BackendType.VLLM
-    words = (
-        failures.Word(FailureKind.SERVER_ERROR, r"enginedeaderror|engine (?:core|process|loop).{0,40}dead"),
-    )
+    words = (Word(FailureKind.SERVER_ERROR, r"enginedeaderror|engine (?:core|process|loop).{0,40}dead"),)
 
     async def examine(self, probe: Probe, memory: Memory) -> Report:
         """Make the round; ``/health`` says 503 when the engine has died behind the server."""
