@@ -13,6 +13,7 @@ from nexus.http.context import Application, ServerContext
 from nexus.http.limits import ServerLimits
 from nexus.http.reply import Reply
 from nexus.http.request import Request
+from nexus.protocol.error_body import render
 from nexus.tasks import Clock, DeadlineWatch, TaskOwner
 
 __all__ = ["Application", "HttpServer", "Reply", "Request"]
@@ -39,7 +40,7 @@ class HttpServer:
         clock: Clock,
         watch: DeadlineWatch,
         tasks: TaskOwner,
-        refuse: Callable[[RequestError], bytes],
+        refuse: Callable[[RequestError], bytes] = render,
     ) -> None:
         self._context = ServerContext(app, limits, clock, watch, tasks, refuse)
         self._acceptors: list[Acceptor] = []
