@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import sys
 
 import pytest
 from tests.testing.wire import Client, ask, chat, raw, request, text_of
@@ -378,3 +379,28 @@ async def test_thousands_of_requests_with_seeded_faults_are_all_accounted_for() 
     assert sum(fake.served.values()) == len(fake.requests) == 1000
     assert fake.in_flight == 0
     assert all(fake.served[kind] > 50 for kind in ("none", "Reset", "CutStream", "ServerError"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="uvloop does not run there")
+def test_the_fleet_works_on_uvloop() -> None:
+    import uvloop  # noqa: PLC0415 - not on every platform
+
+    async def visit() -> None:
+        async with FakeFleet() as fleet:
+            fake = await fleet.add("vllm", models=["m"])
+            assert (await ask(fake, chat())).status == 200
+            fake.next(Reset(Stage.HEAD, 10))
+            assert await raw(fake, request(chat())) == (b"HTTP/1.1 2", "rst")
+            fake.next(Stall(Stage.ACCEPT))
+            client = await Client.to(fake)
+            client.send(request(chat()))
+            await fake.wait_until(lambda: fake.served["Stall"] == 1, "the stall")
+            assert fake.in_flight == 0
+            await fake.kill()
+            with pytest.raises(ConnectionRefusedError):
+                await Client.to(fake)
+            await client.leave()
+            await fake.start()
+            assert (await ask(fake, chat(stream=True))).status == 200
+
+    uvloop.run(visit())
