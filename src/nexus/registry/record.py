@@ -119,7 +119,16 @@ def _identity(model: Model) -> Model:
     return msgspec.structs.replace(model, loaded=None, context_length=None, context_assumed=None)
 
 
-def same_server(old: Backend, new: Backend, *, typed: bool) -> bool:
-    """Return whether what checks found at ``old`` holds for ``new``; ``typed``: its type was named."""
+def respecified(old: Backend, new: Backend, *, typed: bool) -> Backend:
+    """Return ``new``, with what checks found at ``old`` where it is the same server.
+
+    Args:
+        old: as registered so far.
+        new: not checked yet.
+        typed: somebody named the dialect of ``new``.
+    """
     same = (old.spec.origin, old.spec.key) == (new.spec.origin, new.spec.key)
-    return same and (old.type is new.type or not typed)
+    if not same or (typed and old.type is not new.type):
+        return new
+    reported = old.spec.slots is None and new.spec.slots is None
+    return msgspec.structs.replace(old, spec=new.spec, slots=old.slots if reported else new.slots)

@@ -12,7 +12,7 @@ import msgspec
 from nexus.domain import Backend, BackendSpec, BackendStatus, BackendType, Model, RoutingRules
 from nexus.registry.lease import Lease
 from nexus.registry.names import NameTable, bare
-from nexus.registry.record import Record, same_server
+from nexus.registry.record import Record, respecified
 from nexus.registry.snapshot import Candidate, Snapshot, empty_snapshot, reindexed
 from nexus.registry.views import BackendView, ModelRow, backend_view, model_rows
 from nexus.registry.wishes import Wish, Wishes
@@ -125,10 +125,8 @@ class Registry:
         record = self._records.get(spec.id)
         if record is None:
             record = self._records[spec.id] = Record(backend, next(self._orders))
-        elif same_server(record.backend, backend, typed=bool(spec.type or type)):
-            kept = spec.slots is None and record.backend.spec.slots is None
-            slots = record.backend.slots if kept else backend.slots
-            backend = msgspec.structs.replace(record.backend, spec=spec, slots=slots)
+        else:
+            backend = respecified(record.backend, backend, typed=bool(spec.type or type))
         return self._store(record, backend)
 
     def update(
