@@ -139,8 +139,10 @@ class BackendWatch:
         if backend.spec.type is None and self._detected is None:
             verdict = await detect(probe)
             if verdict is not None:
+                if verdict.type is not backend.type:
+                    kind = str(verdict.type)
+                    _log.info("detected", backend=backend.name, type=kind, evidence=verdict.evidence)
                 self._become(verdict.type)
-                _log.info("detected", backend=backend.name, type=str(verdict.type), evidence=verdict.evidence)
         return await self._adapter().poll(probe, self._memory)
 
     def _adapter(self) -> Adapter:
