@@ -16,7 +16,7 @@ from nexus.http.client import Timeouts
 
 CAPTURES = Path(__file__).parent.parent / "captures"
 SEEDS = int(os.environ.get("NEXUS_FUZZ_SEEDS", "2"))
-EXCHANGES = 300
+EXCHANGES = 180
 AT_ONCE = 30
 SPICE = [
     b"\r\n",

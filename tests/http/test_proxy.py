@@ -62,7 +62,15 @@ def test_how_a_proxy_is_written(url: str, host: str, port: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["https://u:secret@p", "socks5://secret@p", "http://secret:x/", "http://p/secret", "http://"]
+    "url",
+    [
+        "https://u:secret@p",
+        "socks5://secret@p",
+        "http://secret:x/",
+        "http://p/secret",
+        "http://",
+        "http://secret@[::1",
+    ],
 )
 def test_what_is_no_proxy_is_refused_without_an_echo(url: str) -> None:
     with pytest.raises(ConfigError) as raised:

@@ -8,8 +8,9 @@ died without a byte of a reply.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from math import inf
+from typing import Any
 
 from nexus.domain import Origin
 from nexus.errors import ConnectTimeout, StaleConnection, UpstreamClosed
@@ -40,7 +41,17 @@ class HttpClient:
         environ: where ``HTTPS_PROXY`` and ``NO_PROXY`` are read from; none by default.
     """
 
-    __slots__ = ("_clock", "_connections", "_connector", "_limits", "_places", "_pool", "_sockets", "_watch")
+    __slots__ = (
+        "_clock",
+        "_closed",
+        "_connections",
+        "_connector",
+        "_limits",
+        "_places",
+        "_pool",
+        "_sockets",
+        "_watch",
+    )
 
     def __init__(
         self,
@@ -53,6 +64,7 @@ class HttpClient:
         environ: Mapping[str, str] | None = None,
     ) -> None:
         self._clock = clock
+        self._closed = False
         self._watch = watch
         self._limits = limits or UpstreamLimits()
         self._pool: Pool[UpstreamConnection] = Pool()
@@ -72,7 +84,7 @@ class HttpClient:
         """How many connections to ``origin`` rest in the pool."""
         return self._pool.idle(origin)
 
-    async def exchange(
+    def exchange(
         self,
         origin: Origin,
         request: bytes,
@@ -80,7 +92,7 @@ class HttpClient:
         timeouts: Timeouts,
         *,
         method: str = "POST",
-    ) -> None:
+    ) -> Coroutine[Any, Any, None]:
         """Send one request and return when its reply is complete.
 
         The handler is called synchronously meanwhile, and never after the return. Cancelling
@@ -98,13 +110,8 @@ class HttpClient:
         """
         total_at = self._clock.now() + timeouts.total if timeouts.total else inf
         if self._places is None:
-            await self._exchange(origin, request, handler, timeouts, method, total_at)
-            return
-        await self._wait_for_place(self._places, origin, timeouts)
-        try:
-            await self._exchange(origin, request, handler, timeouts, method, total_at)
-        finally:
-            self._places.release(origin)
+            return self._exchange(origin, request, handler, timeouts, method, total_at)
+        return self._exchange_in_turn(self._places, origin, request, handler, timeouts, method, total_at)
 
     async def fetch(
         self,
@@ -144,6 +151,7 @@ class HttpClient:
 
     async def close(self) -> None:
         """Close every connection, ending running exchanges, and wait for their sockets."""
+        self._closed = True
         for connection in list(self._connections):
             connection.end(UpstreamClosed("the client is shutting down"))
         await self._sockets.drained()
@@ -168,13 +176,26 @@ class HttpClient:
         connection = await self._connector.connect(origin, self, timeouts.connect)
         await connection.run(request, handler, timeouts, method, total_at)
 
-    async def _wait_for_place(self, places: Places, origin: Origin, timeouts: Timeouts) -> None:
+    async def _exchange_in_turn(
+        self,
+        places: Places,
+        origin: Origin,
+        request: bytes,
+        handler: ResponseHandler,
+        timeouts: Timeouts,
+        method: str,
+        total_at: float,
+    ) -> None:
         seconds = timeouts.first_byte
         try:
             async with asyncio.timeout(seconds or None):
                 await places.acquire(origin)
         except TimeoutError as error:
             raise ConnectTimeout(f"no connection to {origin} came free within {seconds:g} s") from error
+        try:
+            await self._exchange(origin, request, handler, timeouts, method, total_at)
+        finally:
+            places.release(origin)
 
     # The connections' owner
 
@@ -182,6 +203,8 @@ class HttpClient:
         """See :class:`~nexus.http.upstream_connection.ConnectionOwner`."""
         self._connections.add(connection)
         self._watch.add(connection)
+        if self._closed:
+            connection.end(None)
 
     def rests(self, connection: UpstreamConnection) -> None:
         """See :class:`~nexus.http.upstream_connection.ConnectionOwner`."""

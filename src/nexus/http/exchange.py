@@ -119,7 +119,6 @@ class Exchange:
         self.begun = False
         # Seconds that every arrival of bytes buys: 0 in the first-byte phase and while paused.
         self.idle = 0.0
-        self._extend(timeouts.first_byte or inf)
 
     @property
     def paused(self) -> bool:

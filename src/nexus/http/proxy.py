@@ -98,13 +98,14 @@ async def tunnel(sock: socket.socket, proxy: Proxy, origin: Origin) -> None:
 
 
 def _parse(url: str) -> Proxy:
-    parts = urlsplit(url if "://" in url else f"http://{url}")
+    wanted = "HTTPS_PROXY must be http://host:port, with user:password@ in front if need be"
     try:
+        parts = urlsplit(url if "://" in url else f"http://{url}")
         host, port = parts.hostname, parts.port or 80
     except ValueError:
-        host = None
+        raise ConfigError(wanted) from None
     if host is None or parts.scheme != "http" or parts.path not in ("", "/"):
-        raise ConfigError("HTTPS_PROXY must be http://host:port, with user:password@ in front if need be")
+        raise ConfigError(wanted)
     credentials = None
     if parts.username is not None:
         pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"

@@ -1,27 +1,22 @@
-"""One connection to a backend: bytes in, one reply at a time, parsed by llhttp.
+"""One connection to a backend, and what becomes of it after each exchange.
 
-Laws held here: where a reply ends is decided from its head, never by looking for bytes; a
-connection is reused only after a reply that was complete, exact and HTTP/1.1, to a request that
-had left entirely; every way out is synchronous and ends in a closed socket or in the pool.
+Laws held here: a connection is reused only after a reply that was complete, exact and HTTP/1.1,
+to a request that had left entirely; every way out is synchronous and ends in a closed socket or
+in the pool.
 """
 
 from __future__ import annotations
 
 import asyncio
 from math import inf
-from typing import Final, Protocol
-
-import httptools
+from typing import Protocol
 
 from nexus.domain import Origin
-from nexus.errors import StaleConnection, UpstreamClosed, UpstreamProtocolError
+from nexus.errors import StaleConnection, UpstreamClosed
 from nexus.http.exchange import Exchange, ResponseHandler, Timeouts
-from nexus.http.framing import Framing, read_framing
 from nexus.http.limits import UpstreamLimits
-from nexus.protocol.headers import Header
+from nexus.http.upstream_reply import UpstreamReply
 from nexus.tasks import Clock
-
-_BODILESS: Final = frozenset((204, 304))
 
 
 class ConnectionOwner(Protocol):
@@ -58,20 +53,13 @@ class UpstreamConnection(asyncio.Protocol):
         "_abandoned",
         "_answered",
         "_clock",
-        "_complete",
         "_counted",
         "_exchange",
-        "_framing",
-        "_handler",
-        "_headers",
         "_limits",
         "_loop",
-        "_method",
-        "_overlong",
         "_owner",
-        "_parser",
+        "_reply",
         "_reused",
-        "_silent",
         "_transport",
         "deadline",
         "origin",
@@ -91,20 +79,13 @@ class UpstreamConnection(asyncio.Protocol):
         self._clock = clock
         self._limits = limits
         self._loop = loop
-        self._parser = httptools.HttpResponseParser(self)
+        self._reply = UpstreamReply(origin, limits)
         self._transport: asyncio.Transport | None = None
         self._exchange: Exchange | None = None
-        self._handler: ResponseHandler | None = None
-        self._headers: list[Header] = []
-        self._framing: Framing | None = None
-        self._method = ""
         self._abandoned = False
         self._counted = False
         self._reused = False
         self._answered = False
-        self._complete = False
-        self._overlong = False
-        self._silent = 0
 
     # The exchange
 
@@ -143,10 +124,9 @@ class UpstreamConnection(asyncio.Protocol):
         """
         exchange = Exchange(self, timeouts, total_at, self._loop.create_future())
         self._exchange = exchange
-        self._handler = handler
-        self._method = method
-        self._answered = self._complete = self._overlong = False
-        self._silent = 0
+        self.deadline = min(self._clock.now() + (timeouts.first_byte or inf), total_at)
+        self._answered = False
+        self._reply.begin(handler, method)
         transport = self._transport
         try:
             handler.connected(exchange)
@@ -165,7 +145,8 @@ class UpstreamConnection(asyncio.Protocol):
     def end(self, error: BaseException | None) -> None:
         """End the running exchange, if any, and close the socket at once."""
         exchange = self._exchange
-        self._exchange = self._handler = None
+        self._exchange = None
+        self._reply.stop()
         self.deadline = inf
         self._owner.closing(self)
         if self._transport is not None:
@@ -194,14 +175,13 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _settle(self) -> None:
         """The reply is complete: rest in the pool, or close."""
-        exchange, framing, transport = self._exchange, self._framing, self._transport
+        exchange, framing, transport = self._exchange, self._reply.framing, self._transport
         if exchange is None or framing is None or transport is None:
             return
         idle = min(self._limits.idle_seconds, framing.idle_seconds)
         if (
-            self._overlong
+            self._reply.overlong
             or idle <= 0
-            or self._method == "HEAD"
             or transport.is_closing()
             or transport.get_write_buffer_size() > 0
         ):
@@ -209,7 +189,8 @@ class UpstreamConnection(asyncio.Protocol):
             return
         if exchange.paused:
             transport.resume_reading()
-        self._exchange = self._handler = None
+        self._exchange = None
+        self._reply.stop()
         self._reused = True
         self.deadline = self._clock.now() + idle
         self._owner.rests(self)
@@ -219,7 +200,7 @@ class UpstreamConnection(asyncio.Protocol):
         error: UpstreamClosed | StaleConnection
         if self._reused and not self._answered:
             error = StaleConnection(f"{self.origin} had closed an idle connection")
-        elif self._framing is None or not self._answered:
+        elif self._reply.framing is None:
             error = UpstreamClosed(
                 f"{self.origin} closed the connection before its reply's head was complete"
             )
@@ -247,27 +228,18 @@ class UpstreamConnection(asyncio.Protocol):
             self.end(None)
             return
         self._answered = True
-        self._silent += len(data)
         if exchange.idle:
             self.deadline = min(self._clock.now() + exchange.idle, exchange.total_at)
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserError as error:
-            if not self._complete:
-                self._fail(error)
-                return
-            self._overlong = True
-        if self._complete:
+        failure = self._reply.feed(data)
+        if failure is not None:
+            self.end(failure)
+        elif self._reply.complete:
             self._settle()
-        elif self._silent > self._limits.head_bytes and self._exchange is not None:
-            self.end(
-                UpstreamProtocolError(f"more than {self._limits.head_bytes} bytes of head or chunk framing")
-            )
 
     def eof_received(self) -> None:
         """The end of a reply without a length; otherwise a broken one."""
-        framing = self._framing
-        if self._exchange is not None and self._answered and framing is not None and framing.until_close:
+        framing = self._reply.framing
+        if self._exchange is not None and framing is not None and framing.until_close:
             self.end(None)
         else:
             self.end(self._death(None))
@@ -275,70 +247,10 @@ class UpstreamConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """See :meth:`asyncio.BaseProtocol.connection_lost`."""
         self.end(self._death(exc))
+        self._reply.release()
         self._let_go()
 
     def _let_go(self) -> None:
         if self._counted:
             self._counted = False
             self._owner.closed(self)
-
-    def _fail(self, error: httptools.HttpParserError) -> None:
-        if isinstance(error, httptools.HttpParserCallbackError) and error.__context__ is not None:
-            self.end(error.__context__)
-            return
-        failure = UpstreamProtocolError(f"{self.origin} sent bytes that are not HTTP/1.1: {error}")
-        failure.__cause__ = error
-        self.end(failure)
-
-    # The parser
-
-    def on_message_begin(self) -> None:
-        """A status line starts; after the end of the reply it is one too many."""
-        if self._complete:
-            self._overlong = True
-            return
-        self._headers = []
-        self._framing = None
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """One field of the head, or of the trailers, which are dropped."""
-        if self._framing is None:
-            self._headers.append((name, value))
-            if len(self._headers) > self._limits.fields:
-                raise UpstreamProtocolError(f"more than {self._limits.fields} header fields")
-
-    def on_headers_complete(self) -> None:
-        """The head is whole: tell it, unless it is informational (RFC 9110 15.2)."""
-        handler = self._handler
-        if self._complete or handler is None:
-            return
-        parser = self._parser
-        status = parser.get_status_code()
-        if 102 <= status < 200 or status == 100:
-            return
-        bodiless = status in _BODILESS or self._method == "HEAD"
-        self._check_status(status)
-        self._framing = read_framing(
-            self._headers, parser.get_http_version(), bodiless=bodiless, lasting=parser.should_keep_alive()
-        )
-        handler.head(status, self._headers)
-        if self._method == "HEAD":
-            self._complete = True
-
-    def on_body(self, data: bytes) -> None:
-        """Bytes of the body, without chunk framing."""
-        self._silent = 0
-        if self._complete:
-            self._overlong = True
-        elif self._handler is not None:
-            self._handler.data(data)
-
-    def on_message_complete(self) -> None:
-        """The end by length or last chunk; also that of a 1xx, which has no framing."""
-        if self._framing is not None:
-            self._complete = True
-
-    def _check_status(self, status: int) -> None:
-        impossible = not 200 <= status <= 599 or (self._method == "POST" and status in (204, 205))
-        if impossible:
-            raise UpstreamProtocolError(f"{self.origin} answered with the impossible status {status}")

@@ -1,0 +1,151 @@
+r"""The replies of one upstream connection, read by llhttp one after the other.
+
+Law held here: where a reply ends is decided from its head, never by looking for bytes (a head may
+well end in ``0\r\n\r\n``).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import httptools
+
+from nexus.domain import Origin
+from nexus.errors import UpstreamProtocolError
+from nexus.http.exchange import ResponseHandler
+from nexus.http.framing import Framing, read_framing
+from nexus.http.limits import UpstreamLimits
+from nexus.protocol.headers import Header
+
+# Replies that have no body by definition, and those that answer a POST with nothing.
+_BODILESS: Final = frozenset((204, 304))
+_EMPTY: Final = frozenset((204, 205))
+
+
+class UpstreamReply:
+    """Parses what arrives and tells it to the handler of the running exchange.
+
+    Attributes:
+        framing: how the running reply is delimited, once its head is whole.
+        complete: its last byte has come.
+        overlong: bytes came that belong to no reply.
+
+    Args:
+        origin: for messages.
+        limits: bytes and fields of a head.
+    """
+
+    __slots__ = (
+        "_handler",
+        "_headers",
+        "_limits",
+        "_method",
+        "_origin",
+        "_parser",
+        "_silent",
+        "complete",
+        "framing",
+        "overlong",
+    )
+
+    def __init__(self, origin: Origin, limits: UpstreamLimits) -> None:
+        self._origin = origin
+        self._limits = limits
+        self._parser = httptools.HttpResponseParser(self)
+        self._handler: ResponseHandler | None = None
+        self._headers: list[Header] = []
+        self._method = ""
+        # Bytes since the last one of a body: heads, chunk framing and trailers are bounded by it.
+        self._silent = 0
+        self.framing: Framing | None = None
+        self.complete = False
+        self.overlong = False
+
+    def begin(self, handler: ResponseHandler, method: str) -> None:
+        """Expect the reply to a request with ``method``."""
+        self._handler = handler
+        self._method = method
+        self._silent = 0
+        self.framing = None
+        self.complete = self.overlong = False
+
+    def stop(self) -> None:
+        """Tell nobody anything any more."""
+        self._handler = None
+
+    def release(self) -> None:
+        """Let go of the parser, which refers back: nothing is fed any more."""
+        self._handler = None
+        del self._parser
+
+    def feed(self, data: bytes) -> BaseException | None:
+        """Parse ``data``; return what must end the exchange: a protocol error or the handler's own."""
+        self._silent += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            if not self.complete:
+                return self._explained(error)
+            self.overlong = True
+        if self._silent > self._limits.head_bytes and not self.complete:
+            return UpstreamProtocolError(
+                f"{self._origin} sent more than {self._limits.head_bytes} bytes of head or chunk framing"
+            )
+        return None
+
+    def _explained(self, error: httptools.HttpParserError) -> BaseException:
+        if isinstance(error, httptools.HttpParserCallbackError) and error.__context__ is not None:
+            return error.__context__
+        explained = UpstreamProtocolError(f"{self._origin} sent bytes that are not HTTP/1.1: {error}")
+        explained.__cause__ = error
+        return explained
+
+    # The parser's callbacks
+
+    def on_message_begin(self) -> None:
+        """A status line starts; after the end of the reply it is one too many."""
+        if self.complete:
+            self.overlong = True
+            return
+        self._headers = []
+        self.framing = None
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One field of the head, or of the trailers, which are dropped."""
+        if self.framing is None:
+            self._headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        """The head is whole: tell it, unless it is informational (RFC 9110 15.2)."""
+        handler, parser = self._handler, self._parser
+        if self.complete or handler is None:
+            return
+        status = parser.get_status_code()
+        if 102 <= status < 200 or status == 100:
+            return
+        headers, method = self._headers, self._method
+        if not 200 <= status <= 599 or (method == "POST" and status in _EMPTY):
+            raise UpstreamProtocolError(f"{self._origin} answered with the impossible status {status}")
+        if len(headers) > self._limits.fields:
+            raise UpstreamProtocolError(f"{self._origin} sent more than {self._limits.fields} fields")
+        bodiless = status in _BODILESS or method == "HEAD"
+        self.framing = read_framing(
+            headers, parser.get_http_version(), bodiless=bodiless, lasting=parser.should_keep_alive()
+        )
+        handler.head(status, headers)
+        if method == "HEAD":
+            # llhttp does not know the request and would wait for a body: no reuse after this.
+            self.complete = self.overlong = True
+
+    def on_body(self, data: bytes) -> None:
+        """Bytes of the body, without chunk framing."""
+        self._silent = 0
+        if self.complete:
+            self.overlong = True
+        elif self._handler is not None:
+            self._handler.data(data)
+
+    def on_message_complete(self) -> None:
+        """The end by length or last chunk; also that of a 1xx, which has no framing."""
+        if self.framing is not None:
+            self.complete = True
