@@ -10,7 +10,7 @@ import pytest
 from nexus.domain import BackendType
 from nexus.testing import Fixture, impostors, provenance
 from nexus.testing.dialects import DIALECTS
-from nexus.testing.dialects.base import CHAT, EMBEDDINGS
+from nexus.testing.dialects.names import CHAT, EMBEDDINGS
 from nexus.testing.fixtures import load, raw
 
 CAPTURES = Path(__file__).parents[1] / "captures"

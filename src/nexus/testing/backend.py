@@ -91,6 +91,11 @@ class FakeBackend(RequestLog):
         """Ask for this key from now on, or for none."""
         self._state.key = key
 
+    @property
+    def side_effects(self) -> list[str]:
+        """What probes have caused that a probe must not: generating, loading, waking, log errors."""
+        return self._state.side_effects
+
     # -- what goes wrong
 
     def next(self, *faults: Fault) -> None:

@@ -107,6 +107,8 @@ class ServerState:
         version: the server's own version; empty is the dialect's default.
         router: llama.cpp in router mode.
         served: how many replies it has made, for ids.
+        side_effects: what probes have caused that a probe must not: generating, loading, waking,
+            an error in the user's log.
     """
 
     name: str
@@ -116,7 +118,7 @@ class ServerState:
     version: str = ""
     router: bool = False
     served: int = 0
-    extra: dict[str, str] = field(default_factory=dict)
+    side_effects: list[str] = field(default_factory=list)
 
     def model(self, name: str) -> FakeModel | None:
         """Return the model of that exact name."""

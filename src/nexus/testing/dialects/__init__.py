@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from nexus.testing.dialects.base import SURFACES, Dialect
+from nexus.testing.dialects.base import Dialect
 from nexus.testing.dialects.exo import Exo
 from nexus.testing.dialects.generic import Generic
 from nexus.testing.dialects.impostors import LocalAi, Tgi
 from nexus.testing.dialects.llamacpp import LlamaCpp
 from nexus.testing.dialects.lmstudio import LmStudio
+from nexus.testing.dialects.names import SURFACES
 from nexus.testing.dialects.ollama import Ollama
 from nexus.testing.dialects.openai import OpenAi
 from nexus.testing.dialects.sglang import Sglang

@@ -7,44 +7,26 @@ part: which paths it answers, with which fixture.
 from __future__ import annotations
 
 import re
-import struct
-from base64 import b64encode
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
 import msgspec
 
 from nexus.testing import template
-from nexus.testing.dialects.prompt import prompt_text, vector
-from nexus.testing.fixtures import load, names
+from nexus.testing.dialects.names import CHAT, COMPLETIONS, COUNT_TOKENS, EMBEDDINGS, MESSAGES
+from nexus.testing.dialects.prompt import prompt_text
+from nexus.testing.dialects.replies import Fixtures
+from nexus.testing.fixtures import load
 from nexus.testing.models import FakeModel, RecordedRequest, ServerState
-from nexus.testing.reply import Framing, Reply, json_reply
-
-CHAT: Final = "chat"
-COMPLETIONS: Final = "completions"
-EMBEDDINGS: Final = "embeddings"
-RESPONSES: Final = "responses"
-MESSAGES: Final = "messages"
-COUNT_TOKENS: Final = "count-tokens"
-
-SURFACES: Final[Mapping[str, str]] = {
-    "/v1/chat/completions": CHAT,
-    "/v1/completions": COMPLETIONS,
-    "/v1/embeddings": EMBEDDINGS,
-    "/v1/responses": RESPONSES,
-    "/v1/messages": MESSAGES,
-    "/v1/messages/count_tokens": COUNT_TOKENS,
-}
+from nexus.testing.reply import Reply
 
 _WORDS: Final = re.compile(r"\s*\S+")
-_CREATED: Final = b"1795417471"
 
 
-class Dialect:
+class Dialect(Fixtures):
     """One type of server.
 
     Attributes:
-        server: folder of its fixtures.
         kind: name by which a backend of it is added.
         surfaces: OpenAI surfaces that it has.
         static: path of a GET to the fixture that answers it.
@@ -54,7 +36,6 @@ class Dialect:
         keep_alive: header lines added to a reply on a connection that stays.
     """
 
-    server: ClassVar[str] = "generic"
     kind: ClassVar[str] = "generic"
     surfaces: ClassVar[frozenset[str]] = frozenset({CHAT, COMPLETIONS, EMBEDDINGS})
     static: ClassVar[Mapping[str, str]] = {}
@@ -72,7 +53,7 @@ class Dialect:
             if request.method != "POST":
                 return self.wrong_method()
             return self.surface(request, state)
-        return self.native(request, state) or self._listed(request, state) or self.not_found(request)
+        return self.native(request, state) or self._listed(request, state) or self.not_found(request, state)
 
     def _listed(self, request: RecordedRequest, state: ServerState) -> Reply | None:
         if request.method not in {"GET", "HEAD"}:
@@ -100,7 +81,7 @@ class Dialect:
         """Return what a server says whose model is loading."""
         return self.fixture("loading")
 
-    def not_found(self, request: RecordedRequest) -> Reply:  # noqa: ARG002 - a hook
+    def not_found(self, request: RecordedRequest, state: ServerState) -> Reply:  # noqa: ARG002 - a hook
         """Return what an unknown path gets."""
         return self.fixture("not-found")
 
@@ -176,24 +157,6 @@ class Dialect:
             return self.filled(request.surface, values)
         return self.streamed(request, words, values)
 
-    def values(self, model: str, serial: int, prompt: int, completion: int, cut: bool) -> dict[str, bytes]:
-        """Return what fills the holes of a template."""
-        return {
-            "model": template.inner(model),
-            "aliases": template.inner(model),
-            "serial": b"%024d" % serial,
-            "created": _CREATED,
-            "prompt": b"%d" % prompt,
-            "completion": b"%d" % completion,
-            "total": b"%d" % (prompt + completion),
-            "sequence": b"0",
-            "context": b"0",
-            "token": b"",
-            "text": b"",
-            "finish": b'"length"' if cut else b'"stop"',
-            "stop": b'"max_tokens"' if cut else b'"end_turn"',
-        }
-
     def limit(self, fields: Mapping[str, Any]) -> int | None:
         """Return how many tokens the request allows, as this server reads it."""
         keys = ["max_tokens", "max_output_tokens"]
@@ -202,83 +165,6 @@ class Dialect:
         return next(
             (fields[key] for key in keys if isinstance(fields.get(key), int) and fields[key] > 0), None
         )
-
-    def streamed(self, request: RecordedRequest, words: list[str], values: dict[str, bytes]) -> Reply:
-        """Return a reply in events."""
-        options = request.fields.get("stream_options")
-        usage = isinstance(options, dict) and options.get("include_usage") is True
-        name = f"{request.surface}-stream"
-        if usage and f"{name}-usage" in names(self.server):
-            name = f"{name}-usage"
-        elif values["finish"] == b'"length"' and f"{name}-length" in names(self.server):
-            name = f"{name}-length"
-        reply = load(self.server, name)
-        tokens = [template.inner(word) for word in words]
-        events, joined = template.stream(self.server, name).render(tokens, values)
-        return Reply(
-            reply.status,
-            reply.headers,
-            tuple(events),
-            joined,
-            Framing.CHUNKED,
-            stream=True,
-            reason=reply.reason,
-        )
-
-    def embed(self, request: RecordedRequest, model: FakeModel) -> Reply:
-        """Return vectors in this server's shape, floats or base64 as asked."""
-        given = request.fields.get("input", "")
-        texts = given if isinstance(given, list) and given and not isinstance(given[0], int) else [given]
-        coded = request.fields.get("encoding_format") == "base64"
-        name = "embeddings-base64" if coded and "embeddings-base64" in names(self.server) else EMBEDDINGS
-        body = msgspec.json.decode(load(self.server, name).body)
-        row = body["data"][0]
-        rows = []
-        for at, text in enumerate(texts):
-            numbers = vector(f"{model.id}\n{text}")
-            value: Any = b64encode(struct.pack("<8f", *numbers)).decode() if coded else numbers
-            rows.append({**row, "embedding": value, "index": at})
-        tokens = sum(max(1, len(str(text)) // 4) for text in texts)
-        body.update(data=rows, model=model.id)
-        body["usage"].update(prompt_tokens=tokens, total_tokens=tokens)
-        return self.json(body, name)
-
-    # -- fixtures as replies
-
-    def fixture(
-        self, name: str, *, model: str = "", prompt: int = 1, context: int = 0, aliases: str | None = None
-    ) -> Reply:
-        """Return a fixture, with the model and the counts put in."""
-        values = self.values(model or "nope-model", 1, prompt, 1, cut=False)
-        values["context"] = b"%d" % context
-        if aliases is not None:
-            values["aliases"] = template.inner(aliases)
-        return self.filled(name, values)
-
-    def filled(self, name: str, values: dict[str, bytes]) -> Reply:
-        """Return a fixture with its holes filled."""
-        if name not in names(self.server):
-            return self.plain(name)
-        reply = load(self.server, name)
-        body = template.whole(self.server, name).render(values)
-        framing = Framing.CHUNKED if reply.chunked else Framing.LENGTH
-        return Reply(reply.status, reply.headers, (body,), framing=framing, reason=reply.reason)
-
-    def plain(self, name: str) -> Reply:
-        """Return a refusal of which this server has no fixture."""
-        status = {"method-not-allowed": 405, "not-found": 404, "quota": 429}.get(name, 400)
-        kind = "insufficient_quota" if name == "quota" else "invalid_request_error"
-        return json_reply(status, self.envelope(status, name.replace("-", " "), kind))
-
-    def envelope(self, status: int, message: str, kind: str = "server_error") -> object:  # noqa: ARG002 - a hook
-        """Return an error object in this server's shape."""
-        return {"error": {"message": message, "type": kind, "param": None, "code": None}}
-
-    def json(self, value: object, like: str) -> Reply:
-        """Return ``value`` with the headers of a fixture."""
-        reply = load(self.server, like)
-        end = b"\n" if reply.body.endswith(b"\n") else b""
-        return Reply(reply.status, reply.headers, (msgspec.json.encode(value) + end,), reason=reply.reason)
 
     # -- what a server says when it will not
 

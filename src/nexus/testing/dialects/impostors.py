@@ -7,14 +7,8 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from nexus.testing.dialects.base import (
-    CHAT,
-    COMPLETIONS,
-    EMBEDDINGS,
-    MESSAGES,
-    RESPONSES,
-    Dialect,
-)
+from nexus.testing.dialects.base import Dialect
+from nexus.testing.dialects.names import CHAT, COMPLETIONS, EMBEDDINGS, MESSAGES, RESPONSES
 from nexus.testing.fixtures import load
 from nexus.testing.models import FakeModel, RecordedRequest, ServerState
 from nexus.testing.reply import Reply

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import msgspec
 
-from nexus.testing.dialects.base import (
-    CHAT,
-    COMPLETIONS,
-    COUNT_TOKENS,
-    EMBEDDINGS,
-    MESSAGES,
-    RESPONSES,
-    Dialect,
-)
+from nexus.testing.dialects.base import Dialect
+from nexus.testing.dialects.names import CHAT, COMPLETIONS, COUNT_TOKENS, EMBEDDINGS, MESSAGES, RESPONSES
 from nexus.testing.dialects.prompt import prompt_text
 from nexus.testing.fixtures import load
 from nexus.testing.models import FakeModel, RecordedRequest, ServerState
@@ -43,9 +37,12 @@ class LlamaCpp(Dialect):
         return self._native_get(request, state) if request.method == "GET" else None
 
     def _native_get(self, request: RecordedRequest, state: ServerState) -> Reply | None:
+        if state.router and request.path in {"/props", "/metrics"} and "model=" in request.query:
+            _autoload(request, state)
         if request.path == "/props":
             return self._props(state)
         if request.path == "/slots" and state.models and not state.router:
+            state.side_effects.append("GET /slots wakes a sleeping server")
             return self._slots(state.models[0])
         if request.path in {"/models", "/v1/models"}:
             return self.list_models(state)
@@ -97,12 +94,21 @@ class LlamaCpp(Dialect):
             value["model_alias"] = model.id
             value["modalities"]["vision"] = model.vision
             value["chat_template_caps"].update(supports_tools=model.tools, supports_tool_calls=model.tools)
-            value["total_slots"] = int(state.extra.get("slots", SLOTS))
+            value["total_slots"] = SLOTS
         return self.json(value, "props")
 
     def _slots(self, model: FakeModel) -> Reply:
         rows = msgspec.json.decode(load(self.server, "slots").body)
         return self.json([{**row, "n_ctx": model.context} for row in rows], "slots")
+
+
+def _autoload(request: RecordedRequest, state: ServerState) -> None:
+    """Load a model that was only asked about: what a router does unless ``autoload=false``."""
+    if "autoload=false" not in request.query:
+        state.side_effects.append(f"GET {request.path}?{request.query} loads the model")
+        state.models = tuple(
+            replace(m, loaded=m.loaded or f"model={m.id}" in request.query) for m in state.models
+        )
 
 
 def _capabilities(model: FakeModel) -> list[str]:

@@ -7,14 +7,8 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from nexus.testing.dialects.base import (
-    CHAT,
-    COMPLETIONS,
-    EMBEDDINGS,
-    MESSAGES,
-    RESPONSES,
-    Dialect,
-)
+from nexus.testing.dialects.base import Dialect
+from nexus.testing.dialects.names import CHAT, COMPLETIONS, EMBEDDINGS, MESSAGES, RESPONSES
 from nexus.testing.fixtures import load
 from nexus.testing.models import FakeModel, RecordedRequest, ServerState
 from nexus.testing.reply import Reply
@@ -48,11 +42,11 @@ class LmStudio(Dialect):
         """Only requests that need the model notice; probes answer."""
         return self.fixture("loading") if request.surface else None
 
-    def not_found(self, request: RecordedRequest) -> Reply:
-        """Answer 200 to a path that does not exist."""
-        return self.json(
-            {"error": f"Unexpected endpoint or method. ({request.method} {request.path})"}, "unexpected"
-        )
+    def not_found(self, request: RecordedRequest, state: ServerState) -> Reply:
+        """Answer 200 to a path that does not exist, and log an error."""
+        message = f"Unexpected endpoint or method. ({request.method} {request.path})"
+        state.side_effects.append(message)
+        return self.json({"error": message}, "unexpected")
 
     def wrong_method(self) -> Reply:
         """Answer 200 to a wrong method too."""

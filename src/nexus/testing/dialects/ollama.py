@@ -8,14 +8,8 @@ from typing import Any, ClassVar, Final
 
 import msgspec
 
-from nexus.testing.dialects.base import (
-    CHAT,
-    COMPLETIONS,
-    EMBEDDINGS,
-    MESSAGES,
-    RESPONSES,
-    Dialect,
-)
+from nexus.testing.dialects.base import Dialect
+from nexus.testing.dialects.names import CHAT, COMPLETIONS, EMBEDDINGS, MESSAGES, RESPONSES
 from nexus.testing.dialects.prompt import prompt_text
 from nexus.testing.fixtures import load
 from nexus.testing.models import FakeModel, RecordedRequest, ServerState
@@ -71,7 +65,7 @@ class Ollama(Dialect):
     def surface(self, request: RecordedRequest, state: ServerState) -> Reply:
         """Answer a surface; the recorded version lacks the newer ones."""
         if _is_old(state) and request.surface in {RESPONSES, MESSAGES}:
-            return self.not_found(request)
+            return self.not_found(request, state)
         reply = super().surface(request, state)
         if reply.status == 404 and _is_old(state):
             return self.fixture("unknown-model-old", model=request.model)

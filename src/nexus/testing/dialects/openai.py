@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from nexus.testing.dialects.base import (
-    CHAT,
-    COMPLETIONS,
-    EMBEDDINGS,
-    RESPONSES,
-    Dialect,
-)
+from nexus.testing.dialects.base import Dialect
+from nexus.testing.dialects.names import CHAT, COMPLETIONS, EMBEDDINGS, RESPONSES
 from nexus.testing.fixtures import load
 from nexus.testing.models import RecordedRequest, ServerState
 from nexus.testing.reply import Reply

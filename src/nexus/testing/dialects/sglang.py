@@ -7,15 +7,8 @@ from typing import ClassVar
 
 import msgspec
 
-from nexus.testing.dialects.base import (
-    CHAT,
-    COMPLETIONS,
-    COUNT_TOKENS,
-    EMBEDDINGS,
-    MESSAGES,
-    RESPONSES,
-    Dialect,
-)
+from nexus.testing.dialects.base import Dialect
+from nexus.testing.dialects.names import CHAT, COMPLETIONS, COUNT_TOKENS, EMBEDDINGS, MESSAGES, RESPONSES
 from nexus.testing.fixtures import load
 from nexus.testing.models import RecordedRequest, ServerState
 from nexus.testing.reply import Reply
@@ -40,6 +33,8 @@ class Sglang(Dialect):
     def native(self, request: RecordedRequest, state: ServerState) -> Reply | None:
         """Answer ``/model_info``, ``/server_info`` and ``/v1/models/{id}``."""
         path = request.path
+        if path in {"/health", "/health_generate"}:
+            state.side_effects.append(f"GET {path} generates a token")
         if request.method != "GET" or not state.models:
             return None
         model = state.models[0]

@@ -5,15 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar, Final
 
-from nexus.testing.dialects.base import (
-    CHAT,
-    COMPLETIONS,
-    COUNT_TOKENS,
-    EMBEDDINGS,
-    MESSAGES,
-    RESPONSES,
-    Dialect,
-)
+from nexus.testing.dialects.base import Dialect
+from nexus.testing.dialects.names import CHAT, COMPLETIONS, COUNT_TOKENS, EMBEDDINGS, MESSAGES, RESPONSES
 from nexus.testing.dialects.prompt import prompt_text
 from nexus.testing.models import FakeModel, RecordedRequest, ServerState
 from nexus.testing.reply import Reply

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
-from nexus.testing.dialects.base import MESSAGES, RESPONSES
+from nexus.testing.dialects.names import MESSAGES, RESPONSES
 from nexus.testing.faults.base import End, Exchange, Fault, Step, gated
 
 
