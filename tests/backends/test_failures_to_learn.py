@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from tests.backends.replies import synthetic
 
@@ -226,3 +228,37 @@ def test_a_whole_capability_is_learnt(said: str, learns: str | None) -> None:
 def test_overflow(backend: BackendType, status: int, body: object, limit: int | None, source: str) -> None:
     reading = read(backend, status, body)
     assert (reading.kind, reading.context_length) == (K.CONTEXT_OVERFLOW, limit), source
+
+
+@pytest.mark.parametrize(
+    ("sent", "said"),
+    [
+        ({"temperature": "does not support tools"}, "temperature: got 'does not support tools'"),
+        (
+            {"messages": [{"type": "image input is not supported"}]},
+            "Unknown part type: image input is not supported",
+        ),
+        ({"x": "Maximum context length is 1 token"}, 'invalid x: "Maximum context length is 1 token"'),
+        ({"x": "insufficient_quota"}, "x must not be insufficient_quota"),
+    ],
+)
+def test_a_client_cannot_put_words_into_a_backends_mouth(sent: object, said: str) -> None:
+    request = json.dumps(sent).encode()
+    escaped = request.replace(b"oes", b"\\u006fes").replace(b"aximum", b"\\u0061ximum")
+    for body in (request, escaped):
+        reading = ADAPTERS[V].read_error(400, json.dumps(nested(said)).encode(), surface="chat", request=body)
+        assert (reading.kind, reading.capability, reading.context_length) == (K.CLIENT_ERROR, None, None)
+
+
+def test_a_response_id_is_not_a_path() -> None:
+    said = json.dumps(nested("Response with id 'no route' not found")).encode()
+    request = b'{"previous_response_id":"no route"}'
+    assert ADAPTERS[V].read_error(404, said, surface="responses", request=request).kind is K.CLIENT_ERROR
+
+
+def test_talk_about_an_error_does_not_hide_the_real_one() -> None:
+    request = json.dumps(
+        {"messages": [{"content": "why does my model say that tools are missing?"}]}
+    ).encode()
+    said = json.dumps(nested("registry.ollama.ai/library/x does not support tools")).encode()
+    assert ADAPTERS[O].read_error(400, said, request=request).capability == "tools"

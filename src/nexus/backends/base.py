@@ -171,7 +171,13 @@ class Adapter(ABC):
 
     @abstractmethod
     def read_error(
-        self, status: int, body: bytes, headers: Sequence[Header] = (), *, surface: str = ""
+        self,
+        status: int,
+        body: bytes,
+        headers: Sequence[Header] = (),
+        *,
+        surface: str = "",
+        request: bytes = b"",
     ) -> ErrorReading:
         """Read a reply that is not a success: any status but 2xx, or 2xx with an error inside.
 
@@ -180,4 +186,5 @@ class Adapter(ABC):
             body: the (first part of the) body, or the payload of an error event.
             headers: of the reply.
             surface: the name of the surface that was asked for.
+            request: the body that was sent: words that a backend repeats from it teach nothing.
         """

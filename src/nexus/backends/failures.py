@@ -22,14 +22,16 @@ from nexus.protocol.headers import Header, find
 _READ_CHARS: Final = 4096
 
 
-_PATH: Final = re.compile(
+_NO_PATH: Final = re.compile(
     r"(?:not found|404 page not found|405 method not allowed|method not allowed|file not found"
-    r"|404 not found|an html page|resource not found|not implemented)?\W*$"
-    r"|.*?(?:unexpected endpoint or method|invalid url|unknown_url|cannot (?:get|post) /"
-    r"|no route|no such (?:path|route|endpoint)"
-    r"|(?:path|route|endpoint|url) .{0,200}?not (?:found|exist))",
-    re.IGNORECASE,
+    r"|404 not found|an html page|resource not found|not implemented)?\W*"
 )
+_NO_PATH_WORDS: Final = re.compile(
+    r"unexpected endpoint or method|invalid url|unknown_url|cannot (?:get|post) /|no route"
+    r"|no such (?:path|route|endpoint)"
+    r"|(?:path|route|endpoint|url) (?:\S{0,200} )?(?:was |does )?not (?:found|exist)"
+)
+_QUOTED: Final = re.compile(r"""(?<!\w)(['"`])(?:(?!\1).){0,300}\1""")
 _LOADING: Final = re.compile(r"\bloading\b|\bstarting\b|warming up|not ready|initiali[sz]ing", re.IGNORECASE)
 _LIMITS: Final = (
     re.compile(r"> ?([\d,]{1,13}) maximum"),
@@ -79,6 +81,7 @@ class _Seen(msgspec.Struct, frozen=True):
     words: str
     payload: shapes.Row
     surface: str
+    request: bytes
 
     def reading(self, kind: FailureKind, learns: str | None = None) -> ErrorReading:
         """Make the result, with the message that people read."""
@@ -91,13 +94,29 @@ class _Seen(msgspec.Struct, frozen=True):
         if (stated := shapes.count(self.payload.get("n_ctx"))) is not None:
             return stated
         for pattern in _LIMITS:
-            if found := pattern.search(self.words):
+            if (found := pattern.search(self.words)) is not None and not self.echoes(found[0]):
                 return shapes.count(int(found[1].replace(",", "") or 0))
         return None
 
+    def echoes(self, words: str) -> bool:
+        """Tell whether the backend may only be repeating what the client sent."""
+        if not self.request:
+            return False
+        sent = shapes.decode(self.request)
+        text = self.request if sent is None else msgspec.json.encode(sent)
+        # Quoting and escaping change what stands between words, never the words.
+        pattern = rb"\W+".join(re.escape(word.encode()) for word in re.findall(r"\w+", words))
+        return re.search(pattern, text.lower()) is not None
+
 
 def read(
-    status: int, body: bytes, headers: Sequence[Header], surface: str = "", words: Words = ()
+    status: int,
+    body: bytes,
+    headers: Sequence[Header],
+    *,
+    surface: str = "",
+    request: bytes = b"",
+    words: Words = (),
 ) -> ErrorReading:
     """Read one error reply; never raises.
 
@@ -106,18 +125,21 @@ def read(
         body: of the reply, or the payload of an error event.
         headers: of the reply.
         surface: the surface that was asked for, which an unknown path makes known false.
+        request: what was sent. Servers quote their clients, and words that stand in the request
+            teach nothing, or one client could talk a model out of the fleet.
         words: what one backend type spells in its own way; searched before the common ones.
     """
     if 300 <= status < 400:
         return ErrorReading(FailureKind.REDIRECT, f"redirects ({status}) to {quote(target_of(headers))}")
-    seen = _see(status, body, surface)
+    seen = _see(status, body, surface, request)
     if (plain := _PLAIN.get(seen.status)) is not None:
         return seen.reading(plain)
     rules: Iterable[Word] = (*words, *COMMON)
     if (telling := _PRESSED.get(seen.status)) is not None:
         rules = (word for word in rules if word.kind in telling)
     for word in rules:
-        if re.search(word.pattern, seen.words, re.MULTILINE):
+        found = re.search(word.pattern, seen.words, re.MULTILINE)
+        if found is not None and not seen.echoes(found[0]):
             return seen.reading(word.kind, word.learns)
     return _by_status(seen)
 
@@ -150,7 +172,7 @@ def _by_status(seen: _Seen) -> ErrorReading:
         return seen.reading(FailureKind.LOADING)
     if status in _PRESSED:
         return seen.reading(FailureKind.BUSY)
-    if status in (405, 501) or (status == 404 and _PATH.match(seen.said)) or _is_unexpected(seen):
+    if status in (405, 501) or (status == 404 and _is_unknown_path(seen)) or _is_unexpected(seen):
         return seen.reading(FailureKind.MISSING_CAPABILITY, "surface")
     if 400 <= status < 500:
         return seen.reading(FailureKind.CLIENT_ERROR)
@@ -161,7 +183,15 @@ def _is_unexpected(seen: _Seen) -> bool:
     return seen.said.startswith("Unexpected endpoint or method")
 
 
-def _see(status: int, body: bytes, surface: str) -> _Seen:
+def _is_unknown_path(seen: _Seen) -> bool:
+    said = seen.said.lower()
+    if _NO_PATH.fullmatch(said):
+        return True
+    found = _NO_PATH_WORDS.search(_QUOTED.sub("", said))
+    return found is not None and not seen.echoes(found[0])
+
+
+def _see(status: int, body: bytes, surface: str, request: bytes) -> _Seen:
     stated = parse(body)
     payload = _error_object(shapes.decode(body))
     if stated is None:
@@ -171,7 +201,7 @@ def _see(status: int, body: bytes, surface: str) -> _Seen:
         words = "\n".join(part for part in (said, stated.code, stated.type) if part).lower()
     if 200 <= status < 300:
         status = _inner_status(payload, status)
-    return _Seen(status, said, words, payload, surface)
+    return _Seen(status, said, words, payload, surface, request)
 
 
 def _inner_status(payload: shapes.Row, status: int) -> int:

@@ -58,10 +58,16 @@ class OpenAICompatible(Adapter):
         return model_of(row)
 
     def read_error(
-        self, status: int, body: bytes, headers: Sequence[Header] = (), *, surface: str = ""
+        self,
+        status: int,
+        body: bytes,
+        headers: Sequence[Header] = (),
+        *,
+        surface: str = "",
+        request: bytes = b"",
     ) -> ErrorReading:
         """See :meth:`Adapter.read_error`."""
-        return failures.read(status, body, headers, surface, self.words)
+        return failures.read(status, body, headers, surface=surface, request=request, words=self.words)
 
     def refused(self, reply: Fetched) -> Report:
         """Turn a probe's status other than 200 into a report."""
