@@ -279,6 +279,7 @@ class ClientConnection(asyncio.Protocol):
         self._count_held()
         reply = self._reply = Reply(
             self,
+            context,
             keep_alive=request.keep_alive,
             head_only=request.method == "HEAD",
             http10=request.version == (1, 0),
@@ -299,20 +300,12 @@ class ClientConnection(asyncio.Protocol):
             self._transport.pause_reading()
 
     def _count_held(self) -> None:
-        held = self._body_bytes + self._reader.held
+        held = self._body_bytes + len(self._reader.pending) + self._reader.partial
         if held != self._held:
             self._context.buffered += held - self._held
             self._held = held
 
     # Writing, for the reply.
-
-    def date_line(self) -> bytes:
-        """See :class:`nexus.http.reply.Wire`."""
-        return self._context.date_line()
-
-    def draining(self) -> bool:
-        """See :class:`nexus.http.reply.Wire`."""
-        return self._context.draining
 
     def send(self, data: bytes) -> None:
         """See :class:`nexus.http.reply.Wire`."""
@@ -357,6 +350,7 @@ class ClientConnection(asyncio.Protocol):
         self._request = None
         reply = Reply(
             self,
+            self._context,
             keep_alive=keep_alive,
             head_only=request is not None and request.method == "HEAD",
             http10=request is not None and request.version == (1, 0),

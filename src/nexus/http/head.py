@@ -9,6 +9,7 @@ bytes, and an ``Upgrade`` (which llhttp takes as the end of HTTP) is simply not 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 import httptools
@@ -20,6 +21,7 @@ from nexus.protocol.headers import Header
 
 _END: Final = b"\r\n\r\n"
 _VERSIONS: Final = {b"HTTP/1.1": (1, 1), b"HTTP/1.0": (1, 0)}
+_KNOWN_LINE: Final = 128
 _AUTHORITY: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
 
 
@@ -120,12 +122,8 @@ class HeadReader:
 
 
 def _request(line: bytes, headers: list[Header], fields: dict[bytes, bytes]) -> Request:
-    try:
-        method, target, version_name = line.split(b" ")
-        version = _VERSIONS[version_name]
-    except (ValueError, KeyError):
-        raise InvalidRequest("The request line must be: method, target, HTTP/1.1 or HTTP/1.0.") from None
-    request = Request(method.decode("ascii"), _path(target), version, headers, fields)
+    method, path, query, version = (_read_known_line if len(line) < _KNOWN_LINE else _read_line)(line)
+    request = Request(method, path, query, version, headers, fields)
     host = fields.get(b"host")
     if (host is None and version == (1, 1)) or (host is not None and b"," in host):
         raise InvalidRequest("The request must have exactly one Host header.")
@@ -135,6 +133,21 @@ def _request(line: bytes, headers: list[Header], fields: dict[bytes, bytes]) -> 
         request.expects_continue = version == (1, 1) and expect.lower() == b"100-continue"
     request.length = _length(version, fields)
     return request
+
+
+def _read_line(line: bytes) -> tuple[str, str, str, tuple[int, int]]:
+    """Method, path, query and version of a request line that llhttp has let pass."""
+    try:
+        method, target, version_name = line.split(b" ")
+        version = _VERSIONS[version_name]
+    except (ValueError, KeyError):
+        raise InvalidRequest("The request line must be: method, target, HTTP/1.1 or HTTP/1.0.") from None
+    path, _, query = _path(target).partition("?")
+    return method.decode("ascii"), path, query, version
+
+
+# Clients send few different request lines.
+_read_known_line: Final = lru_cache(maxsize=256)(_read_line)
 
 
 def _path(target: bytes) -> str:

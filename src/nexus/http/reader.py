@@ -17,20 +17,17 @@ class RequestReader:
 
     Attributes:
         pending: bytes that are not read yet.
+        partial: bytes held of a body that is not complete.
     """
 
-    __slots__ = ("_body", "_head", "_limits", "pending")
+    __slots__ = ("_body", "_head", "_limits", "partial", "pending")
 
     def __init__(self, limits: ServerLimits) -> None:
         self._limits = limits
         self._head = HeadReader(limits)
         self._body: BodyReader | None = None
         self.pending = b""
-
-    @property
-    def held(self) -> int:
-        """Bytes in memory: unread ones and the part of a body that is here."""
-        return len(self.pending) + (0 if self._body is None else self._body.size)
+        self.partial = 0
 
     def feed(self, data: bytes) -> None:
         """Take what arrived."""
@@ -78,10 +75,12 @@ class RequestReader:
         self.pending = b""
         rest = body.feed(pending)
         if rest is None:
+            self.partial = body.size
             return False
         self.pending = rest
         request.body = body.whole()
         self._body = None
+        self.partial = 0
         return True
 
     def skip_body(self, request: Request) -> bool:
@@ -96,3 +95,4 @@ class RequestReader:
         """Forget everything."""
         self.pending = b""
         self._body = None
+        self.partial = 0

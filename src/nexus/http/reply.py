@@ -15,16 +15,19 @@ STATUS_LINES: Final = {
 _BODILESS: Final = frozenset({204, 304})
 
 
-class Wire(Protocol):
-    """The connection, as far as a reply needs it."""
+class Shared(Protocol):
+    """The server, as far as a reply needs it."""
+
+    draining: bool
+    """Whether replies now end their connections."""
 
     def date_line(self) -> bytes:
         """The ``Date`` header line."""
         ...
 
-    def draining(self) -> bool:
-        """Whether this connection is not to be used again."""
-        ...
+
+class Wire(Protocol):
+    """The connection, as far as a reply needs it."""
 
     def send(self, data: bytes) -> None:
         """Write to the client."""
@@ -64,6 +67,7 @@ class Reply:
         "_http10",
         "_keep_alive",
         "_left",
+        "_shared",
         "_silent",
         "_until_close",
         "_wire",
@@ -78,9 +82,10 @@ class Reply:
     )
 
     def __init__(
-        self, wire: Wire, *, keep_alive: bool, head_only: bool = False, http10: bool = False
+        self, wire: Wire, shared: Shared, *, keep_alive: bool, head_only: bool = False, http10: bool = False
     ) -> None:
         self._wire = wire
+        self._shared = shared
         self._keep_alive = keep_alive
         self._head_only = head_only
         self._http10 = http10
@@ -171,9 +176,9 @@ class Reply:
         line = STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\nServer: nexus\r\n" % status
         if headers:
             lines = b"".join([b"%b: %b\r\n" % header for header in headers])
-            self._head = b"".join((line, self._wire.date_line(), lines, framing, b"\r\n"))
+            self._head = b"".join((line, self._shared.date_line(), lines, framing, b"\r\n"))
         else:
-            self._head = b"".join((line, self._wire.date_line(), framing, b"\r\n"))
+            self._head = b"".join((line, self._shared.date_line(), framing, b"\r\n"))
         return True
 
     def _frame(self, status: int, length: int | None) -> bytes:
@@ -191,7 +196,7 @@ class Reply:
         else:
             self._chunked = True
             framing = b"Transfer-Encoding: chunked\r\n"
-        if self._wire.draining():
+        if self._shared.draining:
             self._keep_alive = False
         if not self._keep_alive:
             return framing + b"Connection: close\r\n"

@@ -40,13 +40,15 @@ class Request:
     def __init__(
         self,
         method: str,
-        target: str,
+        path: str,
+        query: str,
         version: tuple[int, int],
         headers: list[Header],
         fields: dict[bytes, bytes],
     ) -> None:
         self.method = method
-        self.path, _, self.query = target.partition("?")
+        self.path = path
+        self.query = query
         self.version = version
         self.headers = headers
         self._fields = fields
