@@ -375,3 +375,30 @@ async def test_a_reply_is_given_once() -> None:
             reply.write(b"four")
         reply.abort()
         assert await client.rest() == b""
+
+
+async def test_a_body_that_arrives_while_writing_is_paused_is_taken_when_it_resumes() -> None:
+    async with serve() as front, connect(front) as client:
+        await client.send(post(b"0123456789")[:-5])
+        await until(lambda: front.server.buffered == 5)
+        (connection,) = front.server._context.connections
+        connection.pause_writing()
+        await client.send(b"56789" + get("/next"))
+        await until(lambda: front.server.buffered > 10)
+        connection.resume_writing()
+        assert (await client.answer()).json["body"] == "0123456789"
+        assert (await client.answer()).json["path"] == "/next"
+
+
+async def test_a_stall_without_its_own_callback_is_a_departure() -> None:
+    held = Held()
+    async with serve(held) as front:
+        client = await slow_client(front, get())
+        reply = await held.reply()
+        reply.on_stalled = None
+        reply.start(200, [TEXT], None, stream=True)
+        await fill(held, reply)
+        front.later(61)
+        assert held.events == ["on_pause /", "on_departed /"]
+        await front.settled()
+        client.sock.close()

@@ -155,6 +155,9 @@ class ClientConnection(asyncio.Protocol):
                 self._reply.on_resume()
         elif self._phase is Phase.IDLE:
             self._rest()
+        else:
+            self._read_on()
+            self._advance()
 
     # What the clock tells.
 
@@ -182,11 +185,12 @@ class ClientConnection(asyncio.Protocol):
             self.deadline = now + self._context.limits.write_seconds
             return
         reply = self._reply
-        if reply is not None:
+        if reply is not None and reply.on_stalled is not None:
             self._reply = None
             reply.departed = True
-            if reply.on_stalled is not None:
-                reply.on_stalled()
+            reply.on_stalled()
+        else:
+            self._depart()
         self.cut(reset=False)
 
     def _expire_in(self, seconds: float) -> None:

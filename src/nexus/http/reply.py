@@ -56,7 +56,7 @@ class Reply:
             the handler's task is cancelled.
         on_pause: called when so much is unsent that nothing more should be written for now.
         on_resume: called when writing may go on.
-        on_stalled: called, instead of ``on_departed``, when the client took nothing for
+        on_stalled: called, in place of ``on_departed``, when the client took nothing for
             ``write_seconds``; the connection is cut right after.
     """
 
