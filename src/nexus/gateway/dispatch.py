@@ -14,8 +14,9 @@ from typing import Final
 import msgspec
 
 from nexus.backends.base import Adapter
-from nexus.domain import BackendSpec, BackendType, FailureKind, Requirements
+from nexus.domain import BackendType, FailureKind, Requirements
 from nexus.errors import RequestError, UpstreamError
+from nexus.gateway.attempt_headers import AttemptHeaders
 from nexus.gateway.consequences import Consequences
 from nexus.gateway.exchange import Exchange
 from nexus.gateway.exhausted import every_attempt_failed, nobody_qualifies
@@ -30,17 +31,7 @@ from nexus.gateway.upstream_request import UpstreamRequests
 from nexus.http.client import HttpClient, Timeouts
 from nexus.protocol.envelope import Envelope
 from nexus.protocol.error_body import quote
-from nexus.protocol.headers import (
-    X_NEXUS_ATTEMPTS,
-    X_NEXUS_BACKEND,
-    X_NEXUS_BACKEND_TYPE,
-    X_NEXUS_FALLBACK_MODEL,
-    X_NEXUS_ROUTE_REASON,
-    Header,
-    find,
-    header_value,
-    retry_after,
-)
+from nexus.protocol.headers import find, retry_after
 from nexus.registry.lease import Lease
 from nexus.registry.registry import Registry
 from nexus.routing.decision import Decision, Refusal
@@ -67,6 +58,7 @@ class Dispatcher:
         "_client",
         "_clock",
         "_consequences",
+        "_headers",
         "_registry",
         "_requests",
         "_rng",
@@ -91,6 +83,7 @@ class Dispatcher:
         self._clock = clock
         self._rng = rng
         self._consequences = Consequences(registry, clock)
+        self._headers = AttemptHeaders()
 
     async def run(self, exchange: Exchange, envelope: Envelope, requirements: Requirements) -> None:
         """Relay one reply, or raise the error that sums up why there is none.
@@ -129,56 +122,57 @@ class Dispatcher:
     ) -> Relay:
         candidate = decision.candidate
         backend = candidate.backend
+        spec = backend.spec
         adapter = self._adapters[backend.type]
+        exchange.decision = decision
+        fixes = adapter.fixes - spec.disabled_fixes if spec.disabled_fixes else adapter.fixes
+        body = envelope.edited(model=candidate.model.native_id, fixes=fixes)
+        request = self._requests.build(backend, exchange.surface, exchange.request, exchange.request_id, body)
         lease = self._registry.lease(candidate)
-        relay = Relay(exchange, lease, adapter, self._clock, _attempt_headers(exchange, decision))
+        relay = Relay(exchange, lease, adapter, self._clock, self._headers.of(decision, exchange), body)
         try:
             with lease:
-                exchange.leased(decision)
-                fixes = adapter.fixes - backend.spec.disabled_fixes
-                body = envelope.edited(model=candidate.model.native_id, fixes=fixes)
-                request = self._requests.build(
-                    backend, exchange.surface, exchange.request, exchange.request_id, body
-                )
-                await self._call(exchange, lease, relay, backend.spec, request)
-                if relay.failure is None and relay.usage is not None:
-                    lease.tokens(relay.usage, _plain_text_bytes(requirements))
+                try:
+                    await self._client.exchange(spec.origin, request, relay, self._timeouts)
+                    relay.complete()
+                except UpstreamError as error:
+                    self._broken(exchange, lease, relay, error)
+                except asyncio.CancelledError:
+                    lease.fail(exchange.cause or FailureKind.SHUTTING_DOWN, status=relay.status or None)
+                    raise
+                else:
+                    self._judge(exchange, lease, relay, requirements)
         finally:
             exchange.reply.on_pause = exchange.reply.on_resume = None
             exchange.attempts.append(lease.attempt)
-        self._consequences.apply(candidate, lease.attempt, relay.reading, committed=relay.committed)
+        if lease.attempt.failure is not None:
+            self._consequences.apply(candidate, lease.attempt, relay.reading, requirements, relay.committed)
         return relay
 
-    async def _call(
-        self, exchange: Exchange, lease: Lease, relay: Relay, spec: BackendSpec, request: bytes
-    ) -> None:
-        """Make the call and note in the lease how it ended."""
-        try:
-            await self._client.exchange(spec.origin, request, relay, self._timeouts)
-            relay.complete()
-        except UpstreamError as error:
-            kind = after_first_byte(error) if relay.committed else before_first_byte(error)
-            lease.fail(kind, status=relay.status or None, message=quote(str(error), spec.secrets))
-            if relay.committed:
-                _end_honestly(exchange, relay, kind)
-            return
-        except asyncio.CancelledError:
-            lease.fail(exchange.cause or FailureKind.SHUTTING_DOWN, status=relay.status or None)
-            raise
-        exchange.usage = relay.usage
-        if relay.failure is not None:
-            self._note(lease, relay, spec)
-            if relay.failure is FailureKind.UPSTREAM_INCOMPLETE:
-                _end_honestly(exchange, relay, relay.failure)
+    def _broken(self, exchange: Exchange, lease: Lease, relay: Relay, error: UpstreamError) -> None:
+        """The transport failed, before or after the first byte."""
+        kind = after_first_byte(error) if relay.committed else before_first_byte(error)
+        secrets = lease.candidate.backend.spec.secrets
+        lease.fail(kind, status=relay.status or None, message=quote(str(error), secrets))
+        if relay.committed:
+            _end_honestly(exchange, relay, kind)
 
-    def _note(self, lease: Lease, relay: Relay, spec: BackendSpec) -> None:
-        assert relay.failure is not None  # noqa: S101  # the caller looked
+    def _judge(self, exchange: Exchange, lease: Lease, relay: Relay, requirements: Requirements) -> None:
+        """The reply is whole by its framing; what it says may still be a failure."""
+        usage = exchange.usage = relay.usage
+        failure = relay.failure
+        if failure is None:
+            lease.status = relay.status
+            if usage is not None:
+                lease.tokens(usage, _plain_text_bytes(requirements))
+            return
         reading = relay.reading
-        message = reading.message if reading is not None else EVENT_TEXT.get(relay.failure, ("", ""))[1]
+        message = reading.message if reading is not None else EVENT_TEXT.get(failure, ("", ""))[1]
         asked = retry_after(find(relay.headers, b"retry-after"), self._clock.wall())
-        lease.fail(
-            relay.failure, status=relay.status, message=quote(message, spec.secrets), retry_after=asked
-        )
+        message = quote(message, lease.candidate.backend.spec.secrets)
+        lease.fail(failure, status=relay.status, message=message, retry_after=asked)
+        if failure is FailureKind.UPSTREAM_INCOMPLETE:
+            _end_honestly(exchange, relay, failure)
 
     def _give_up(self, exchange: Exchange, held: Held | None, refusal: RequestError | None) -> None:
         if held is not None and not exchange.reply.started:
@@ -209,18 +203,3 @@ def _larger(requirements: Requirements, decision: Decision, relay: Relay) -> Req
 def _end_honestly(exchange: Exchange, relay: Relay, kind: FailureKind) -> None:
     code, message = EVENT_TEXT[kind]
     exchange.end_with_event(code, message, prefix=relay.event_prefix())
-
-
-def _attempt_headers(exchange: Exchange, decision: Decision) -> tuple[Header, ...]:
-    backend = decision.candidate.backend
-    headers = [
-        (X_NEXUS_BACKEND, header_value(backend.name)),
-        (X_NEXUS_BACKEND_TYPE, b"cloud" if backend.cloud else b"local"),
-        (X_NEXUS_ROUTE_REASON, decision.reason.encode()),
-        *exchange.extra,
-    ]
-    if decision.fallback:
-        headers.append((X_NEXUS_FALLBACK_MODEL, header_value(decision.model)))
-    if exchange.attempts:
-        headers.append((X_NEXUS_ATTEMPTS, b"%d" % (len(exchange.attempts) + 1)))
-    return tuple(headers)

@@ -71,6 +71,7 @@ class Gateway:
         "_base_url",
         "_clock",
         "_dispatcher",
+        "_doors",
         "_exchanges",
         "_make_id",
         "_pages",
@@ -99,6 +100,7 @@ class Gateway:
         self._exchanges = exchanges
         self._pages = pages
         self.settings = settings
+        self._doors = settings.doors
         self._state = state
         self._clock = clock
         self._watch = watch
@@ -111,34 +113,35 @@ class Gateway:
         Raises:
             RequestError: the request is refused.
         """
-        doors = self.settings.doors
+        doors = self._doors
         doors.check_host(request)
         doors.check_origin(request)
         if request.method == "OPTIONS":
             return
+        surface = paths.find_surface(request.path)
+        if surface is not None and request.method == "POST":
+            doors.check_key(request)
+            self._check_room(request)
+            return
         path = paths.normal(request.path)
         paths.check(request.method, path, self._base_url)
-        surface = paths.find_surface(path)
-        if surface is None and not path.startswith("/models"):
-            return
-        doors.check_key(request)
-        if surface is not None:
-            self._check_room(request)
+        if path.startswith("/models"):
+            doors.check_key(request)
 
     def handle(self, request: Request, reply: Reply) -> Coroutine[Any, Any, None] | None:
         """Answer from memory, or return the coroutine that relays."""
-        cors = self.settings.doors.cors_headers(request)
+        cors = self._doors.cors_headers(request) if self._doors.cors_origins else ()
         if request.method == "OPTIONS":
-            reply.send(204, list(self.settings.doors.preflight_headers(request)), b"")
+            reply.send(204, list(self._doors.preflight_headers(request)), b"")
             return None
-        path = paths.normal(request.path)
-        surface = paths.find_surface(path)
+        surface = paths.find_surface(request.path)
         if surface is not None:
             name = request_id(request.header(_REQUEST_ID), self._make_id)
-            exchange = Exchange(request, reply, surface, name, self._clock.wall(), cors)
-            return self._serve(exchange)
+            return self._serve(
+                Exchange(self._exchanges, request, reply, surface, name, self._clock.wall(), cors)
+            )
         try:
-            status, content_type, body = self._page(path, request)
+            status, content_type, body = self._page(paths.normal(request.path), request)
         except RequestError as error:
             reply.send(error.status, [JSON_TYPE, *cors], render(error))
             return None
@@ -146,7 +149,7 @@ class Gateway:
         return None
 
     async def _serve(self, exchange: Exchange) -> None:
-        with self._exchanges.scope(exchange):
+        with exchange:
             request, surface = exchange.request, exchange.surface
             body = envelope.read(
                 request.body,
@@ -166,7 +169,8 @@ class Gateway:
     def _check_room(self, request: Request) -> None:
         if self._state.draining:
             raise ServiceUnavailable("The gateway is shutting down. Try again in a moment.", headers=_BUSY)
-        if self.settings.gateway_id in passed_gateways(request.header(_VIA)):
+        passed = request.header(_VIA)
+        if passed is not None and self.settings.gateway_id in passed_gateways(passed):
             raise LoopDetected(
                 "This request has passed this gateway before: a backend entry points back at it. "
                 "Remove that backend."

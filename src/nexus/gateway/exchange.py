@@ -6,11 +6,11 @@ Law: an ``Exchange`` publishes exactly one ``Outcome``, on every way out, and no
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from types import TracebackType
 from typing import Final
 
-from nexus.domain import Attempt, FailureKind, Outcome, RouteReason, Usage
+from nexus.domain import Attempt, FailureKind, Outcome, Usage
 from nexus.errors import RequestError, ServiceUnavailable
 from nexus.gateway.failures import EVENT_TEXT
 from nexus.http.server import Reply, Request
@@ -25,34 +25,40 @@ JSON_TYPE: Final[Header] = (b"Content-Type", b"application/json")
 
 
 class Exchange:
-    """The record of one request, written to by dispatch and relay.
+    """The record of one request, written to by dispatch and relay; ``with`` runs it.
 
-    Attributes:
+    Inside the scope an error of ours becomes the answer and a cut becomes the end; leaving it, on
+    every way out, publishes the outcome.
+
+    Args:
+        owner: knows what runs, and publishes.
         request, reply: both ends of the client's connection.
         surface: what was asked.
         request_id: goes upstream and comes back in ``X-Nexus-Request-Id``.
+        wall: Unix seconds now.
+        cors: further headers that every reply to this request carries.
+
+    Attributes:
         extra: headers that every reply to this request carries.
         started: monotonic seconds at which the request was complete.
+        decision: the last one, or ``None``.
         attempts: ended leases in order.
         cause: why the exchange was cut from outside, or ``None``.
     """
 
     __slots__ = (
+        "_owner",
         "attempts",
-        "backend",
-        "backend_type",
         "bytes_out",
         "cause",
+        "decision",
         "error",
         "extra",
-        "fallback",
         "first_byte",
         "model",
         "reply",
         "request",
         "request_id",
-        "route_reason",
-        "served_model",
         "started",
         "status",
         "streamed",
@@ -64,50 +70,75 @@ class Exchange:
 
     def __init__(
         self,
+        owner: Exchanges,
         request: Request,
         reply: Reply,
         surface: Surface,
         request_id: str,
         wall: float,
-        extra: Sequence[Header] = (),
+        cors: Sequence[Header] = (),
     ) -> None:
+        self._owner = owner
         self.request = request
         self.reply = reply
         self.surface = surface
         self.request_id = request_id
-        self.extra: tuple[Header, ...] = ((X_NEXUS_REQUEST_ID, request_id.encode()), *extra)
+        self.extra: tuple[Header, ...] = ((X_NEXUS_REQUEST_ID, request_id.encode()), *cors)
         self.started = request.received_at
         self.wall = wall
         self.task: asyncio.Task[None] | None = None
+        self.decision: Decision | None = None
         self.attempts: list[Attempt] = []
         self.cause: FailureKind | None = None
         self.model = ""
-        self.served_model = ""
-        self.backend = ""
-        self.backend_type = ""
         self.status = 0
         self.error = ""
         self.streamed = False
-        self.route_reason: RouteReason | None = None
-        self.fallback = False
         self.usage: Usage | None = None
         self.first_byte: float | None = None
         self.bytes_out = 0
+
+    def __enter__(self) -> None:
+        self.task = asyncio.current_task()
+        self._owner.running.add(self)
+        self.reply.on_departed = self._departed
+        self.reply.on_stalled = self._stalled
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> bool:
+        handled = error is None or self._end(error)
+        reply = self.reply
+        reply.on_departed = reply.on_stalled = reply.on_pause = reply.on_resume = None
+        self.task = None
+        self._owner.ended(self)
+        return handled
+
+    def _end(self, error: BaseException) -> bool:
+        """Turn what was raised into the client's answer; tell whether that was possible."""
+        if isinstance(error, RequestError):
+            self.answer(error)
+            return True
+        if isinstance(error, asyncio.CancelledError):
+            cause = self.cause = self.cause or FailureKind.SHUTTING_DOWN
+            code, message = EVENT_TEXT.get(cause, (str(cause), "the request was cut"))
+            self.answer(ServiceUnavailable(message, code=code))
+            return True
+        self.error = "internal_error"
+        self.status = self.status or 500
+        return False
+
+    def _departed(self) -> None:
+        self.cut(FailureKind.CLIENT_CLOSED)
+
+    def _stalled(self) -> None:
+        self.cut(FailureKind.CLIENT_STALLED)
 
     def cut(self, cause: FailureKind) -> None:
         """End the exchange from outside, at once; the first cause stays."""
         if self.cause is None and self.task is not None and not self.task.done():
             self.cause = cause
             self.task.cancel()
-
-    def leased(self, decision: Decision) -> None:
-        """Note who is asked now; the last one stands in the outcome."""
-        backend = decision.candidate.backend
-        self.backend = backend.name
-        self.backend_type = backend.type
-        self.served_model = decision.model
-        self.route_reason = decision.reason
-        self.fallback = decision.fallback
 
     def started_reply(self, status: int, now: float) -> None:
         """Note that the reply's head is on its way."""
@@ -156,20 +187,22 @@ class Exchange:
 
     def outcome(self, now: float) -> Outcome:
         """Sum the exchange up."""
-        gone = self.cause in (FailureKind.CLIENT_CLOSED, FailureKind.CLIENT_STALLED)
+        cause, decision = self.cause, self.decision
+        gone = cause is FailureKind.CLIENT_CLOSED or cause is FailureKind.CLIENT_STALLED
+        backend = decision.candidate.backend if decision is not None else None
         return Outcome(
             request_id=self.request_id,
             surface=self.surface.name,
             model=self.model,
-            served_model=self.served_model,
-            backend=self.backend,
-            backend_type=self.backend_type,
+            served_model=decision.model if decision is not None else "",
+            backend=backend.spec.name if backend is not None else "",
+            backend_type=backend.type if backend is not None else "",
             status=self.status or (CLIENT_CLOSED_STATUS if gone else 0),
-            error=self.error or (str(self.cause) if self.cause else ""),
+            error=self.error or (str(cause) if cause is not None else ""),
             streamed=self.streamed,
             attempts=tuple(self.attempts),
-            route_reason=self.route_reason,
-            fallback=self.fallback,
+            route_reason=decision.reason if decision is not None else None,
+            fallback=decision is not None and decision.fallback,
             usage=self.usage,
             started_at=self.wall,
             first_byte_seconds=self.first_byte,
@@ -185,6 +218,9 @@ class Exchanges:
     Args:
         clock: for durations.
         publish: takes each outcome; must not raise or block.
+
+    Attributes:
+        running: entered and not yet left.
     """
 
     __slots__ = ("_clock", "_publish", "running")
@@ -194,31 +230,10 @@ class Exchanges:
         self._publish = publish
         self.running: set[Exchange] = set()
 
-    @contextmanager
-    def scope(self, exchange: Exchange) -> Iterator[None]:
-        """Run one exchange: errors become its answer, a cut its end, and one outcome is published."""
-        reply = exchange.reply
-        exchange.task = asyncio.current_task()
-        self.running.add(exchange)
-        reply.on_departed = lambda: exchange.cut(FailureKind.CLIENT_CLOSED)
-        reply.on_stalled = lambda: exchange.cut(FailureKind.CLIENT_STALLED)
-        try:
-            yield
-        except RequestError as error:
-            exchange.answer(error)
-        except asyncio.CancelledError:
-            if exchange.cause is None:
-                exchange.cause = FailureKind.SHUTTING_DOWN
-            self._cut(exchange, exchange.cause)
-        except Exception:
-            exchange.error = "internal_error"
-            exchange.status = exchange.status or 500
-            raise
-        finally:
-            self.running.discard(exchange)
-            reply.on_departed = reply.on_stalled = reply.on_pause = reply.on_resume = None
-            exchange.task = None
-            self._publish(exchange.outcome(self._clock.now()))
+    def ended(self, exchange: Exchange) -> None:
+        """Publish the one outcome of an exchange that was left."""
+        self.running.discard(exchange)
+        self._publish(exchange.outcome(self._clock.now()))
 
     def cut_all(self, cause: FailureKind) -> int:
         """Cut what still runs and return how many exchanges that were."""
@@ -226,8 +241,3 @@ class Exchanges:
         for exchange in running:
             exchange.cut(cause)
         return len(running)
-
-    @staticmethod
-    def _cut(exchange: Exchange, cause: FailureKind) -> None:
-        code, message = EVENT_TEXT.get(cause, (str(cause), "the request was cut"))
-        exchange.answer(ServiceUnavailable(message, code=code))

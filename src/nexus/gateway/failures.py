@@ -39,6 +39,7 @@ class Action(Enum):
     LEARN = auto()
     REFRESH = auto()
     CONTEXT = auto()
+    MISCONFIGURED = auto()
 
 
 class Effect(msgspec.Struct, frozen=True):
@@ -72,7 +73,7 @@ BEFORE_FIRST_BYTE: Final[Mapping[FailureKind, Effect]] = MappingProxyType(
         FailureKind.UNKNOWN_MODEL: _again(Action.REFRESH),
         FailureKind.CONTEXT_OVERFLOW: _again(Action.CONTEXT),
         FailureKind.TRY_AGAIN: _again(Action.NOTHING),
-        FailureKind.REDIRECT: _again(Action.CHECK),
+        FailureKind.REDIRECT: _again(Action.MISCONFIGURED),
         FailureKind.LOOP: _again(Action.NOTHING),
         FailureKind.CLIENT_ERROR: _FINAL,
         FailureKind.CLIENT_CLOSED: _FINAL,

@@ -49,10 +49,11 @@ class KeepAlive:
         if not reply.started:
             self._exchange.started_reply(200, now)
             self._exchange.streamed = True
+            decision = self._exchange.decision
             headers = [
                 (b"Content-Type", b"text/event-stream"),
                 (b"Cache-Control", b"no-cache"),
-                (X_NEXUS_BACKEND, header_value(self._exchange.backend)),
+                (X_NEXUS_BACKEND, header_value(decision.candidate.backend.name if decision else "")),
                 *self._exchange.extra,
             ]
             reply.start(200, headers, None)

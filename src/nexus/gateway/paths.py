@@ -15,6 +15,14 @@ MODEL_PREFIX: Final = "/models/"
 _BY_PATH: Final[Mapping[str, Surface]] = MappingProxyType(
     {surface.path: surface for surface in SURFACES.values()}
 )
+_BY_SPELLING: Final[Mapping[str, Surface]] = MappingProxyType(
+    {
+        f"{prefix}{surface.path}{end}": surface
+        for surface in SURFACES.values()
+        for prefix in ("/v1", "")
+        for end in ("", "/")
+    }
+)
 _READ: Final = ("GET", "HEAD")
 
 
@@ -26,8 +34,8 @@ def normal(path: str) -> str:
 
 
 def find_surface(path: str) -> Surface | None:
-    """Return the surface at a normal path, or ``None``."""
-    return _BY_PATH.get(path)
+    """Return the surface at a path as sent, or ``None``."""
+    return _BY_SPELLING.get(path) or _BY_PATH.get(normal(path))
 
 
 def check(method: str, path: str, base_url: Callable[[], str]) -> None:

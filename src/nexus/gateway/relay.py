@@ -48,6 +48,7 @@ class Relay:
         adapter: reads the backend's errors.
         clock: for the first byte.
         extra: ``X-Nexus-*`` headers of this attempt.
+        body: what went upstream: words that a backend repeats from it teach nothing.
 
     Attributes:
         committed: Nexus's head has left for the client; nothing is tried again.
@@ -67,6 +68,7 @@ class Relay:
         "_flow",
         "_lease",
         "_scanner",
+        "_sent",
         "_size",
         "committed",
         "failure",
@@ -77,13 +79,20 @@ class Relay:
     )
 
     def __init__(
-        self, exchange: Exchange, lease: Lease, adapter: Adapter, clock: Clock, extra: tuple[Header, ...]
+        self,
+        exchange: Exchange,
+        lease: Lease,
+        adapter: Adapter,
+        clock: Clock,
+        extra: tuple[Header, ...],
+        body: bytes,
     ) -> None:
         self._exchange = exchange
         self._lease = lease
         self._adapter = adapter
         self._clock = clock
         self._extra = extra
+        self._sent = body
         self._flow: Flow | None = None
         self._scanner: SseScanner | None = None
         self._body: list[bytes] = []
@@ -221,8 +230,9 @@ class Relay:
         self._body.clear()
 
     def _note_error(self, body: bytes) -> None:
-        surface = self._exchange.surface.name
-        self.reading = self._adapter.read_error(self.status, body, self.headers, surface=surface)
+        self.reading = self._adapter.read_error(
+            self.status, body, self.headers, surface=self._exchange.surface.name, request=self._sent
+        )
         self.failure = self.reading.kind
 
     def _first_byte(self) -> None:

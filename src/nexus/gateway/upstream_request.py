@@ -29,7 +29,7 @@ class UpstreamRequests:
     __slots__ = ("_gateway_id", "_prefixes")
 
     def __init__(self, gateway_id: str) -> None:
-        self._gateway_id = gateway_id
+        self._gateway_id = gateway_id.encode()
         self._prefixes: dict[tuple[str, str], tuple[Backend, bytes]] = {}
 
     def build(
@@ -44,18 +44,28 @@ class UpstreamRequests:
             request_id: sent as ``X-Request-Id``.
             body: the bytes to send, already edited.
         """
-        parts = [
-            self._prefix(backend, surface),
-            b"Content-Length: %d\r\nX-Request-Id: %s\r\n" % (len(body), request_id.encode()),
-        ]
-        for name in (*_FORWARDED, *map(str.encode, backend.spec.forward_headers)):
-            value = request.header(name)
+        headers = b""
+        header = request.header
+        for name in _FORWARDED:
+            value = header(name)
             if value is not None:
-                parts.append(b"%b: %b\r\n" % (name, value))
-        via = add_gateway(request.header(_VIA_LOWER), self._gateway_id)
-        parts.append(b"%b: %b\r\n\r\n" % (X_NEXUS_VIA, via))
-        parts.append(body)
-        return b"".join(parts)
+                headers += b"%b: %b\r\n" % (name, value)
+        for text in backend.spec.forward_headers:
+            name = text.encode()
+            value = header(name)
+            if value is not None:
+                headers += b"%b: %b\r\n" % (name, value)
+        passed = header(_VIA_LOWER)
+        via = self._gateway_id if passed is None else add_gateway(passed, self._gateway_id.decode())
+        return b"%bContent-Length: %d\r\nX-Request-Id: %b\r\n%b%b: %b\r\n\r\n%b" % (
+            self._prefix(backend, surface),
+            len(body),
+            request_id.encode(),
+            headers,
+            X_NEXUS_VIA,
+            via,
+            body,
+        )
 
     def _prefix(self, backend: Backend, surface: Surface) -> bytes:
         key = (backend.id, surface.name)

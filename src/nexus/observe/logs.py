@@ -94,56 +94,92 @@ class RequestLog:
 
     def __init__(self, writer: LineWriter, style: str) -> None:
         self._writer = writer
-        self._format: Callable[[Outcome], bytes] = _json_line if style == "json" else _pretty_line
+        self._format: Callable[[Outcome, str], bytes] = _json_line if style == "json" else _pretty_line
         self._enabled = logging.getLogger("nexus.request").isEnabledFor(logging.INFO)
+        self._second = -1
+        self._moment = ""
 
     def observe(self, outcome: Outcome) -> None:
         """Write one line; failed attempts make it a warning."""
         if self._enabled or outcome.error or len(outcome.attempts) > 1:
-            self._writer.write(self._format(outcome))
+            self._writer.write(self._format(outcome, self._iso(outcome.started_at + outcome.seconds)))
+
+    def _iso(self, wall: float) -> str:
+        """Format a moment (RFC 3339, milliseconds); the part down to the second is made once a second."""
+        second = int(wall)
+        if second != self._second:
+            self._second = second
+            self._moment = datetime.fromtimestamp(second, UTC).isoformat(timespec="seconds")[:19]
+        return f"{self._moment}.{int((wall - second) * 1000):03d}Z"
 
 
-def _json_line(outcome: Outcome) -> bytes:
-    usage = outcome.usage
-    line: dict[str, Any] = {
-        "timestamp": _iso(outcome.started_at + outcome.seconds),
-        "level": _level(outcome),
-        "logger": "nexus.request",
-        "event": "request",
-        "id": outcome.request_id,
-        "surface": outcome.surface,
-        "model": outcome.model,
-        "served_model": outcome.served_model,
-        "backend": outcome.backend,
-        "backend_type": outcome.backend_type,
-        "status": outcome.status,
-        "error": outcome.error,
-        "attempts": len(outcome.attempts),
-        "reason": outcome.route_reason,
-        "prompt_tokens": usage.prompt_tokens if usage is not None else None,
-        "completion_tokens": usage.completion_tokens if usage is not None else None,
-        "first_byte_seconds": _round(outcome.first_byte_seconds),
-        "seconds": _round(outcome.seconds),
-        "streamed": outcome.streamed,
-        "client_closed": outcome.client_closed,
-    }
+class _Line(msgspec.Struct, omit_defaults=False):
+    """The fields of a request's line, in their order."""
+
+    timestamp: str
+    level: str
+    logger: str
+    event: str
+    id: str
+    surface: str
+    model: str
+    served_model: str
+    backend: str
+    backend_type: str
+    status: int
+    error: str
+    attempts: int
+    reason: str | None
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    first_byte_seconds: float | None
+    seconds: float
+    streamed: bool
+    client_closed: bool
+    failures: list[dict[str, Any]]
+
+
+def _json_line(outcome: Outcome, moment: str) -> bytes:
+    usage, first_byte = outcome.usage, outcome.first_byte_seconds
     failures = _failures(outcome)
-    if failures:
-        line["failures"] = failures
+    line = _Line(
+        moment,
+        _level(outcome, failures),
+        "nexus.request",
+        "request",
+        outcome.request_id,
+        outcome.surface,
+        outcome.model,
+        outcome.served_model,
+        outcome.backend,
+        outcome.backend_type,
+        outcome.status,
+        outcome.error,
+        len(outcome.attempts),
+        outcome.route_reason,
+        usage.prompt_tokens if usage is not None else None,
+        usage.completion_tokens if usage is not None else None,
+        first_byte if first_byte is None else round(first_byte, 6),
+        round(outcome.seconds, 6),
+        outcome.streamed,
+        outcome.client_closed,
+        failures,
+    )
     return _encode(line) + b"\n"
 
 
-def _pretty_line(outcome: Outcome) -> bytes:
+def _pretty_line(outcome: Outcome, moment: str) -> bytes:
+    failures = _failures(outcome)
     where = f"{outcome.backend or '-'} {outcome.served_model or outcome.model or '-'}"
     text = (
-        f"{_iso(outcome.started_at + outcome.seconds)} [{_level(outcome)}] {outcome.status} {outcome.surface} "
-        f"{where} {outcome.seconds * 1000:.1f}ms id={outcome.request_id}"
+        f"{moment} [{_level(outcome, failures)}] {outcome.status} {outcome.surface} {where} "
+        f"{outcome.seconds * 1000:.1f}ms id={outcome.request_id}"
     )
     if outcome.streamed:
         text += " stream"
     if outcome.error:
         text += f" error={outcome.error}"
-    for failure in _failures(outcome):
+    for failure in failures:
         text += f" | {failure['backend']}: {failure['cause']} {failure['message']}".rstrip()
     return _printable(text).encode("utf-8", "replace") + b"\n"
 
@@ -161,9 +197,8 @@ def _failures(outcome: Outcome) -> list[dict[str, Any]]:
     ]
 
 
-def _level(outcome: Outcome) -> str:
-    failed = any(attempt.failure is not None for attempt in outcome.attempts)
-    return "warning" if outcome.status >= 500 or (failed and not outcome.client_closed) else "info"
+def _level(outcome: Outcome, failures: list[dict[str, Any]]) -> str:
+    return "warning" if outcome.status >= 500 or (failures and not outcome.client_closed) else "info"
 
 
 def _printable(text: str) -> str:
@@ -173,14 +208,6 @@ def _printable(text: str) -> str:
         if text.isprintable()
         else "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
     )
-
-
-def _iso(wall: float) -> str:
-    return datetime.fromtimestamp(wall, UTC).isoformat(timespec="milliseconds")
-
-
-def _round(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds, 6)
 
 
 def _json(value: object, **_: object) -> str:

@@ -1,16 +1,23 @@
 """Prometheus metrics: a consumer of outcomes.
 
-Law: children are looked up once and cached (``labels()`` costs 1 µs, a cached child 0.3); model
-names that no backend has never become labels, so that clients cannot make series.
+Laws: the request path adds to plain numbers and the scrape turns them into metrics; model names
+that no backend has never become labels, so that clients cannot make series.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
@@ -19,43 +26,44 @@ from nexus.domain import Outcome
 
 UNKNOWN: Final = "unknown"
 
-_DURATION_BUCKETS: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
-_FIRST_BYTE_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+DURATION_BUCKETS: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+FIRST_BYTE_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 BackendRow = tuple[str, str, bool, int]
 """Name, type, up, in flight."""
 
 
-class _Request:
-    """The cached children of one (model, backend, status)."""
+class _Histogram:
+    """Samples in buckets; the last one is what lies above every bound."""
 
-    __slots__ = ("count", "duration", "first_byte")
+    __slots__ = ("counts", "total")
 
-    def __init__(self, count: Counter, duration: Histogram, first_byte: Histogram) -> None:
-        self.count = count
-        self.duration = duration
-        self.first_byte = first_byte
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
 
-
-class _BackendCollector(Collector):
-    """Reads the fleet at scrape time, so that the request path pays nothing for gauges."""
-
-    def __init__(self, backends: Callable[[], Iterable[BackendRow]]) -> None:
-        self._backends = backends
-
-    def collect(self) -> Iterable[Metric]:
-        up = GaugeMetricFamily("nexus_backend_up", "1 while a backend is healthy", labels=("backend", "type"))
-        in_flight = GaugeMetricFamily(
-            "nexus_in_flight", "Requests a backend is working on", labels=("backend",)
-        )
-        for name, backend_type, is_up, running in self._backends():
-            up.add_metric((name, backend_type), float(is_up))
-            in_flight.add_metric((name,), float(running))
-        yield up
-        yield in_flight
+    def buckets(self, bounds: tuple[float, ...]) -> list[tuple[str, float]]:
+        """Return cumulative counts under their upper bounds."""
+        reached = 0
+        rows = []
+        for bound, count in zip((*map(str, bounds), "+Inf"), self.counts, strict=True):
+            reached += count
+            rows.append((bound, float(reached)))
+        return rows
 
 
-class RequestMetrics:
+class _Served:
+    """What is counted for one (model, backend)."""
+
+    __slots__ = ("duration", "first_byte", "statuses")
+
+    def __init__(self) -> None:
+        self.statuses: dict[int, int] = {}
+        self.duration = _Histogram(DURATION_BUCKETS)
+        self.first_byte = _Histogram(FIRST_BYTE_BUCKETS)
+
+
+class RequestMetrics(Collector):
     """Counts outcomes and renders the scrape page.
 
     Args:
@@ -63,63 +71,78 @@ class RequestMetrics:
     """
 
     def __init__(self, backends: Callable[[], Iterable[BackendRow]]) -> None:
+        self._backends = backends
+        self._served: dict[tuple[str, str], _Served] = {}
+        self._attempts: dict[tuple[str, str], int] = {}
+        self._disconnects = 0
         self._registry = CollectorRegistry()
-        self._requests = Counter(
-            "nexus_requests", "Finished requests", ("model", "backend", "status"), registry=self._registry
-        )
-        self._duration = Histogram(
-            "nexus_request_duration_seconds",
-            "From the request read to its end",
-            ("model", "backend"),
-            buckets=_DURATION_BUCKETS,
-            registry=self._registry,
-        )
-        self._first_byte = Histogram(
-            "nexus_time_to_first_byte_seconds",
-            "From the request read to the first body byte written",
-            ("model", "backend"),
-            buckets=_FIRST_BYTE_BUCKETS,
-            registry=self._registry,
-        )
-        self._attempts = Counter(
-            "nexus_attempts", "Ended attempts", ("backend", "outcome"), registry=self._registry
-        )
-        self._disconnects = Counter(
-            "nexus_client_disconnects", "Clients that left before the end", registry=self._registry
-        )
-        build = Gauge("nexus_build_info", "1, with the version", ("version",), registry=self._registry)
-        build.labels(__version__).set(1)
-        self._registry.register(_BackendCollector(backends))
-        self._request_children: dict[tuple[str, str, int], _Request] = {}
-        self._attempt_children: dict[tuple[str, str], Counter] = {}
+        self._registry.register(self)
 
     def observe(self, outcome: Outcome) -> None:
         """Count one outcome."""
-        key = (outcome.served_model or UNKNOWN, outcome.backend, outcome.status)
-        child = self._request_children.get(key)
-        if child is None:
-            child = self._request_children[key] = _Request(
-                self._requests.labels(key[0], key[1], str(key[2])),
-                self._duration.labels(key[0], key[1]),
-                self._first_byte.labels(key[0], key[1]),
-            )
-        child.count.inc()
-        child.duration.observe(outcome.seconds)
-        if outcome.first_byte_seconds is not None:
-            child.first_byte.observe(outcome.first_byte_seconds)
+        key = (outcome.served_model or UNKNOWN, outcome.backend)
+        served = self._served.get(key)
+        if served is None:
+            served = self._served[key] = _Served()
+        status = outcome.status
+        served.statuses[status] = served.statuses.get(status, 0) + 1
+        histogram = served.duration
+        histogram.counts[bisect_left(DURATION_BUCKETS, outcome.seconds)] += 1
+        histogram.total += outcome.seconds
+        first_byte = outcome.first_byte_seconds
+        if first_byte is not None:
+            histogram = served.first_byte
+            histogram.counts[bisect_left(FIRST_BYTE_BUCKETS, first_byte)] += 1
+            histogram.total += first_byte
+        attempts = self._attempts
         for attempt in outcome.attempts:
-            self._attempt(attempt.backend, attempt.failure or "success")
-        if outcome.client_closed:
-            self._disconnects.inc()
+            ended = (attempt.backend, attempt.failure or "success")
+            attempts[ended] = attempts.get(ended, 0) + 1
+        self._disconnects += outcome.client_closed
 
     def render(self, accept: str) -> tuple[bytes, bytes]:
         """Return content type and body in the format that ``Accept`` asks for (Prometheus or OpenMetrics)."""
         encoder, content_type = choose_encoder(accept)
         return content_type.encode(), encoder(self._registry)
 
-    def _attempt(self, backend: str, outcome: str) -> None:
-        key = (backend, outcome)
-        child = self._attempt_children.get(key)
-        if child is None:
-            child = self._attempt_children[key] = self._attempts.labels(backend, outcome)
-        child.inc()
+    def collect(self) -> Iterator[Metric]:
+        """Yield every metric as it is now (the ``Collector`` protocol of prometheus-client)."""
+        yield from self._request_families()
+        yield from self._backend_families()
+        disconnects = CounterMetricFamily("nexus_client_disconnects", "Clients that left before the end")
+        disconnects.add_metric((), self._disconnects)
+        yield disconnects
+        yield InfoMetricFamily("nexus_build", "The running version", value={"version": __version__})
+
+    def _request_families(self) -> Iterator[Metric]:
+        names = ("model", "backend")
+        requests = CounterMetricFamily("nexus_requests", "Finished requests", labels=(*names, "status"))
+        duration = HistogramMetricFamily(
+            "nexus_request_duration_seconds", "From the request read to its end", labels=names
+        )
+        first_byte = HistogramMetricFamily(
+            "nexus_time_to_first_byte_seconds",
+            "From the request read to the first body byte written",
+            labels=names,
+        )
+        for labels, served in self._served.items():
+            for status, count in served.statuses.items():
+                requests.add_metric((*labels, str(status)), count)
+            duration.add_metric(labels, served.duration.buckets(DURATION_BUCKETS), served.duration.total)
+            first_byte.add_metric(
+                labels, served.first_byte.buckets(FIRST_BYTE_BUCKETS), served.first_byte.total
+            )
+        yield from (requests, duration, first_byte)
+
+    def _backend_families(self) -> Iterator[Metric]:
+        attempts = CounterMetricFamily("nexus_attempts", "Ended attempts", labels=("backend", "outcome"))
+        for labels, count in self._attempts.items():
+            attempts.add_metric(labels, count)
+        up = GaugeMetricFamily("nexus_backend_up", "1 while a backend is healthy", labels=("backend", "type"))
+        in_flight = GaugeMetricFamily(
+            "nexus_in_flight", "Requests a backend is working on", labels=("backend",)
+        )
+        for name, backend_type, is_up, running in self._backends():
+            up.add_metric((name, backend_type), float(is_up))
+            in_flight.add_metric((name,), float(running))
+        yield from (attempts, up, in_flight)
