@@ -11,7 +11,7 @@ import msgspec
 import structlog
 
 from nexus.backends.base import Adapter, Memory, Probe, Report
-from nexus.backends.detect import detect
+from nexus.backends.detect import detect, known_host
 from nexus.backends.offering import offered
 from nexus.domain import Backend, BackendSpec, BackendStatus, BackendType
 from nexus.protocol.surfaces import surfaces_of
@@ -82,6 +82,7 @@ class BackendWatch:
         self._periodic = periodic
         self._memory: Memory = {}
         self._detected: BackendType | None = None
+        self._proven = True
         self._failures = 0
         self._successes = 0
         self._checked_at = float("-inf")
@@ -137,12 +138,13 @@ class BackendWatch:
     async def _poll(self, backend: Backend) -> Report:
         probe = self._tools.make_probe(backend.spec)
         if backend.spec.type is None and self._detected is None:
-            verdict = await detect(probe)
+            verdict = known_host(backend.spec.origin) or await detect(probe)
             if verdict is not None:
                 if verdict.type is not backend.type:
                     kind = str(verdict.type)
                     _log.info("detected", backend=backend.name, type=kind, evidence=verdict.evidence)
                 self._become(verdict.type)
+                self._proven = verdict.proven
         return await self._adapter().poll(probe, self._memory)
 
     def _adapter(self) -> Adapter:
@@ -190,6 +192,9 @@ class BackendWatch:
             version=report.version or None,
         )
         if status is not backend.status:
+            if not self._proven:
+                # What was not recognised may be by now: a model list was empty, a proxy was in the way.
+                self._detected = None
             self._log_transition(backend, status, reason, models)
 
     def _settled(self, now: BackendStatus, reported: BackendStatus) -> BackendStatus:
