@@ -1,0 +1,121 @@
+"""What the rows of the failure tables say of a backend, and how to see it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any, Final, Self
+
+from tests.support.gateway import RunningGateway, Serve, backend_toml
+
+from nexus.registry.views import BackendView, PairView
+from nexus.testing import FakeBackend, FakeFleet, FakeModel
+
+KINDS: Final = ("ollama", "vllm", "llamacpp", "lmstudio", "exo", "sglang", "openai", "generic")
+ABLE: Final = FakeModel("m", vision=True, tools=True, embeddings=True)
+
+
+class Effect(Enum):
+    """The right-hand column."""
+
+    NOTHING = auto()
+    CHECK = auto()
+    REST = auto()
+    BUSY = auto()
+    REFRESH = auto()
+    UNHEALTHY = auto()
+    LEARN = auto()
+    CONTEXT = auto()
+
+
+@dataclass
+class Wished:
+    """One wish, as the request path made it."""
+
+    backend_id: str
+    refresh: bool
+    reason: str
+
+
+class Pair:
+    """A gateway over a backend that fails, preferred by priority, and one that does not."""
+
+    def __init__(self, bad: FakeBackend, good: FakeBackend, gateway: RunningGateway) -> None:
+        self.bad = bad
+        self.good = good
+        self.gateway = gateway
+        self.wishes: list[Wished] = []
+        self._probes = len(bad.probe_requests)
+        self._listen()
+
+    @classmethod
+    async def start(cls, fleet: FakeFleet, start: Serve, kind: str, settings: str = "") -> Self:
+        bad = await fleet.add(kind, models=[ABLE], name="bad")
+        good = await fleet.add(kind, models=[ABLE], name="good")
+        gateway = await start(settings + backend_toml(bad, good, bad="priority = 1\nslots = 100"))
+        # A probe's connection would make the first request's a reused one, whose death is free.
+        bad.close_idle()
+        await bad.wait_until_closed()
+        return cls(bad, good, gateway)
+
+    def _listen(self) -> None:
+        registry = self.gateway.nexus.registry
+        put = registry.wish_check, registry.wish_refresh
+
+        def check(backend_id: str, reason: str) -> None:
+            self.wishes.append(Wished(backend_id, refresh=False, reason=reason))
+            put[0](backend_id, reason)
+
+        def refresh(backend_id: str, reason: str = "the model list is stale") -> None:
+            self.wishes.append(Wished(backend_id, refresh=True, reason=reason))
+            put[1](backend_id, reason)
+
+        registry.wish_check = check  # type: ignore[method-assign]  # to see wishes before they are taken
+        registry.wish_refresh = refresh  # type: ignore[method-assign]
+
+    @property
+    def view(self) -> BackendView:
+        return view_of(self.gateway, "bad")
+
+    @property
+    def model(self) -> PairView:
+        return next(model for model in self.view.models if model.id == "m")
+
+    async def probed(self) -> None:
+        """Wait for the check that was wished for."""
+        await self.bad.wait_until(lambda: len(self.bad.probe_requests) > self._probes, "a check")
+
+    def shows(self, effect: Effect, failure: str, *, counted: bool) -> None:
+        """Assert the right-hand column, and that nothing else happened to the backend."""
+        model, view = self.model, self.view
+        assert view.status == ("unhealthy" if effect is Effect.UNHEALTHY else "healthy")
+        assert view.failures == ({failure: 1} if counted else {})
+        assert model.failures == view.failures
+        assert (model.resting_seconds > 0) == (effect is Effect.REST), model
+        assert (model.busy_seconds > 0) == (effect is Effect.BUSY), model
+        checked = effect in (Effect.CHECK, Effect.REST, Effect.UNHEALTHY)
+        assert [wish.refresh for wish in self.wishes] == (
+            [False] if checked else [True] if effect is Effect.REFRESH else []
+        )
+        assert all(wish.backend_id == "bad" and wish.reason for wish in self.wishes)
+        assert self.gateway.at_rest()
+
+
+def view_of(gateway: RunningGateway, name: str) -> BackendView:
+    return next(view for view in gateway.nexus.registry.views() if view.name == name)
+
+
+def asked(backend: FakeBackend) -> int:
+    """How many inference requests a backend got."""
+    return len(backend.surface_requests)
+
+
+def image_message(url: str = "data:image/png;base64,iVBORw0KGgo=") -> list[dict[str, Any]]:
+    """Messages with a picture."""
+    content = [{"type": "text", "text": "What is it?"}, {"type": "image_url", "image_url": {"url": url}}]
+    return [{"role": "user", "content": content}]
+
+
+TOOLS: Final = [
+    {"type": "function", "function": {"name": "now", "parameters": {"type": "object", "properties": {}}}}
+]
