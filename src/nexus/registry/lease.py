@@ -18,9 +18,13 @@ NOT_THE_BACKENDS: Final = frozenset(
         FailureKind.CANCELLED,
         FailureKind.SHUTTING_DOWN,
         FailureKind.CLIENT_ERROR,
+        FailureKind.MISSING_CAPABILITY,
+        FailureKind.CONTEXT_OVERFLOW,
+        FailureKind.TRY_AGAIN,
+        FailureKind.TOTAL_TIMEOUT,
     }
 )
-"""Kinds that are nobody's fault or the client's: they never count against a backend."""
+"""Kinds that are nobody's fault, the request's or the operator's: they never count against a backend."""
 
 _WHOLE_REPLY_SHARE: Final = 0.05
 
