@@ -114,23 +114,26 @@ def pinned(command: Sequence[str], core: int) -> list[str]:
 
 def get(port: int, path: str) -> bytes:
     """Return the raw reply of one ``GET``, or ``b""`` when nobody answers."""
-    return exchange(
-        port, f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n".encode()
-    )
+    request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n"
+    try:
+        return exchange(port, request.encode())
+    except OSError:
+        return b""
 
 
 def exchange(port: int, request: bytes, until: bytes | None = None) -> bytes:
-    """Return what comes back for ``request``, up to the end ``until`` or to the close; ``b""`` on failure."""
+    """Return what comes back for ``request``, up to the end ``until`` or to the close.
+
+    Raises:
+        OSError: no connection, or silence for 5 seconds.
+    """
     reply = bytearray()
-    try:
-        with socket.create_connection(("127.0.0.1", port), 5.0) as connection:
-            connection.sendall(request)
-            while data := connection.recv(65536):
-                reply += data
-                if until is not None and reply.endswith(until):
-                    break
-    except OSError:
-        return b""
+    with socket.create_connection(("127.0.0.1", port), 5.0) as connection:
+        connection.sendall(request)
+        while data := connection.recv(65536):
+            reply += data
+            if until is not None and reply.endswith(until):
+                break
     return bytes(reply)
 
 

@@ -81,7 +81,11 @@ class Sample(msgspec.Struct, frozen=True):
 
 def reply_length(place: Place) -> int:
     """Return the length of one reply, head and body, on a connection that is kept."""
-    reply = exchange(place.port, configs.chat_request(place.port), until=configs.REPLY.encode()[-24:])
+    request, end = configs.chat_request(place.port), configs.REPLY.encode()[-24:]
+    try:
+        reply = exchange(place.port, request, until=end)
+    except OSError as error:
+        raise BenchError(f"{place.name} does not answer a chat request: {error}") from error
     if not reply.startswith(b"HTTP/1.1 200") or not reply.endswith(configs.REPLY.encode()):
         raise BenchError(f"{place.name} does not relay the upstream's reply: {reply[:600]!r}")
     return len(reply)
