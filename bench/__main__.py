@@ -50,6 +50,8 @@ def main() -> int:
     except BenchError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return 130
 
 
 def _arguments() -> argparse.Namespace:
@@ -64,7 +66,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--litellm", action="store_true", help="install LiteLLM under bench/.peers and compare"
     )
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.write and (arguments.quick or arguments.only):
+        parser.error("--write takes a full run: no --quick, no --only")
+    return arguments
 
 
 def _measure(size: Plan, names: Sequence[str], *, write: bool, peer: bool) -> int:

@@ -105,7 +105,6 @@ def _throughput(samples: Sequence[Sample], void: str) -> tuple[Row, ...]:
             "of direct",
             Target(_LEAST_OF_DIRECT, at_least=True),
             f"direct {spread(direct)}/s",
-            void,
         ),
     )
 
