@@ -155,7 +155,7 @@ class Adapter(ABC):
     cloud: ClassVar[bool] = False
     default_slots: ClassVar[int] = 100
     fixes: ClassVar[frozenset[Fix]] = frozenset()
-    needs_max_tokens: ClassVar[bool] = False
+    counts_max_tokens: ClassVar[bool] = False
 
     @abstractmethod
     async def poll(self, probe: Probe, memory: Memory | None = None) -> Report:

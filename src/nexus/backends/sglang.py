@@ -20,6 +20,7 @@ class SGLangAdapter(OpenAICompatible):
     """
 
     type = BackendType.SGLANG
+    counts_max_tokens = True
 
     async def examine(self, probe: Probe, memory: Memory) -> Report:
         """Make the round; a server without ``/ready`` answers 404 there, which says nothing."""

@@ -23,6 +23,7 @@ class VllmAdapter(OpenAICompatible):
     """
 
     type = BackendType.VLLM
+    counts_max_tokens = True
     words = (Word(FailureKind.SERVER_ERROR, r"enginedeaderror|engine (?:core|process|loop).{0,40}dead"),)
 
     async def examine(self, probe: Probe, memory: Memory) -> Report:

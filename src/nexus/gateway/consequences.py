@@ -33,7 +33,6 @@ class Consequences:
             Action.REFRESH: self._refresh,
             Action.CONTEXT: self._context,
             Action.MISCONFIGURED: self._misconfigured,
-            Action.MISCONFIGURED: self._misconfigured,
         }
 
     def apply(

@@ -98,7 +98,7 @@ class Dispatcher:
             snapshot = self._registry.snapshot
             decision = decide(snapshot, requirements, self._clock.now(), self._rng, tried)
             if isinstance(decision, Refusal):
-                self._give_up(exchange, held, nobody_qualifies(decision))
+                self._give_up(exchange, held, nobody_qualifies(decision, snapshot))
                 return
             relay = await self._attempt(exchange, envelope, requirements, decision)
             attempt = exchange.attempts[-1]

@@ -143,7 +143,8 @@ class Gateway:
         try:
             status, content_type, body = self._page(paths.normal(request.path), request)
         except RequestError as error:
-            reply.send(error.status, [JSON_TYPE, *cors], render(error))
+            own = [(name.encode(), value.encode()) for name, value in error.headers]
+            reply.send(error.status, [JSON_TYPE, *own, *cors], render(error))
             return None
         reply.send(status, [(b"Content-Type", content_type), *cors], body)
         return None

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, Final
 
-from nexus.domain import Attempt, FailureKind, RejectionKind
+from nexus.domain import Attempt, BackendStatus, FailureKind, RejectionKind
 from nexus.errors import (
     BadGateway,
     GatewayTimeout,
@@ -16,6 +16,7 @@ from nexus.errors import (
     RequestError,
     ServiceUnavailable,
 )
+from nexus.registry.snapshot import Snapshot
 from nexus.routing.decision import Refusal
 
 _TIMEOUTS: Final = frozenset(
@@ -64,13 +65,26 @@ def _summary(attempts: Sequence[Attempt]) -> tuple[type[RequestError], str | Non
     return next(((error, code) for applies, error, code in rows if applies), (BadGateway, None))
 
 
-def nobody_qualifies(refusal: Refusal) -> RequestError:
+def nobody_qualifies(refusal: Refusal, snapshot: Snapshot) -> RequestError:
     """Explain a refusal of the router.
+
+    Args:
+        refusal: what it said.
+        snapshot: what it saw.
 
     Returns:
         404 for a name that no backend has had (with the nearest names), else 503 whose context
-        says for each backend which rule excluded it and what would help.
+        says for each backend which rule excluded it and what would help. While a backend has not
+        been checked yet, an unknown name is 503 too: that backend may have it.
     """
+    unchecked = [b.name for b in snapshot.backends.values() if b.status is BackendStatus.UNKNOWN]
+    if not refusal.known and unchecked:
+        return ServiceUnavailable(
+            f"No backend is known to have '{refusal.requested}' yet: {len(unchecked)} of "
+            f"{len(snapshot.backends)} backends have not been checked. Try again in a moment.",
+            context={"unchecked": unchecked[:_REJECTIONS_SHOWN]},
+            headers=(("Retry-After", "1"),),
+        )
     if not refusal.known:
         hint = f" Did you mean {_either(refusal.nearest)}?" if refusal.nearest else ""
         return ModelNotFound(

@@ -192,7 +192,7 @@ class Nexus:
             slots=adapter.default_slots,
             cloud=adapter.cloud,
             surfaces=surfaces_of(backend_type),
-            counts_max_tokens=adapter.needs_max_tokens,
+            counts_max_tokens=adapter.counts_max_tokens,
         )
 
     def _has_backend(self) -> bool:

@@ -163,7 +163,7 @@ class BackendWatch:
             slots=adapter.default_slots,
             cloud=adapter.cloud,
             surfaces=surfaces_of(backend_type),
-            counts_max_tokens=adapter.needs_max_tokens,
+            counts_max_tokens=adapter.counts_max_tokens,
         )
 
     def _apply(self, report: Report) -> None:
