@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from bench import hotspots, machine, peer_litellm, plan, report, resident, streaming, throughput
+from bench import calibrate, hotspots, machine, peer_litellm, plan, report, resident, streaming, throughput
 from bench.plan import Plan
 from bench.processes import BenchError
 from bench.rows import Result, Row, show
@@ -73,7 +73,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _measure(size: Plan, names: Sequence[str], *, write: bool, peer: bool) -> int:
-    facts, begun = machine.facts(), time.perf_counter()
+    facts, begun = {**machine.facts(), "speed": calibrate.neighbour()}, time.perf_counter()
     scenarios = {name: _SCENARIOS[name] for name in names}
     if peer:
         scenarios["litellm"] = peer_litellm.run
