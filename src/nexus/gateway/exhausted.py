@@ -16,7 +16,9 @@ from nexus.errors import (
     RequestError,
     ServiceUnavailable,
 )
+from nexus.protocol.error_body import quote
 from nexus.registry.snapshot import Snapshot
+from nexus.registry.stats import BUSY_SECONDS
 from nexus.routing.decision import Refusal
 
 _TIMEOUTS: Final = frozenset(
@@ -25,6 +27,7 @@ _TIMEOUTS: Final = frozenset(
 _WAITING: Final = frozenset({FailureKind.BUSY, FailureKind.LOADING})
 _KEYS: Final = frozenset({FailureKind.CREDENTIALS, FailureKind.BILLING})
 _REJECTIONS_SHOWN: Final = 50
+_TIMED: Final = frozenset({"busy", "loading"})
 
 
 def every_attempt_failed(model: str, attempts: Sequence[Attempt]) -> RequestError:
@@ -46,7 +49,7 @@ def every_attempt_failed(model: str, attempts: Sequence[Attempt]) -> RequestErro
     if kind is ModelNotFound:
         message = f"The model '{model}' is no longer served by any backend. {message}"
     waiting = kind in (RateLimited, ServiceUnavailable)
-    headers = _retry_after([attempt.retry_after for attempt in attempts]) if waiting else ()
+    headers = _retry_after([_wait_of(attempt) for attempt in attempts]) if waiting else ()
     param = "model" if kind is ModelNotFound else None
     return kind(message, param=param, code=code, context=context, headers=headers)
 
@@ -98,19 +101,32 @@ def nobody_qualifies(refusal: Refusal, snapshot: Snapshot) -> RequestError:
             "backend": backend,
             "model": model,
             "code": rejection.code,
-            "message": rejection.message,
+            "message": quote(rejection.message),
             "waiting_may_help": rejection.kind is RejectionKind.TRANSIENT,
         }
         for backend, model, rejection in refusal.rejections[:_REJECTIONS_SHOWN]
     ]
     reasons = "; ".join(f"{row['backend']}: {row['message']}" for row in rows[:3])
     more = f" (and {len(refusal.rejections) - 3} more)" if len(refusal.rejections) > 3 else ""
-    waiting = any(row["waiting_may_help"] for row in rows)
     return ServiceUnavailable(
         f"No backend can serve '{refusal.requested}' now. {reasons}{more}",
         context={"rejections": rows},
-        headers=_retry_after([refusal.retry_after, 2.0 if waiting else None]),
+        headers=_retry_after([refusal.retry_after, _soon(refusal)]),
     )
+
+
+def _soon(refusal: Refusal) -> float | None:
+    """Seconds after which to ask again where waiting may help and nobody knows how long."""
+    codes = {row.code for _, _, row in refusal.rejections if row.kind is RejectionKind.TRANSIENT}
+    untimed = codes - _TIMED if refusal.retry_after is not None else codes
+    return BUSY_SECONDS if untimed else None
+
+
+def _wait_of(attempt: Attempt) -> float | None:
+    """Seconds that the backend asked for; one that merely says that it is busy gets the usual pause."""
+    if attempt.retry_after is None and attempt.failure in _WAITING:
+        return BUSY_SECONDS
+    return attempt.retry_after
 
 
 def _row(attempt: Attempt) -> dict[str, Any]:
