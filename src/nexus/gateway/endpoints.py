@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, Protocol
 from urllib.parse import unquote
@@ -21,6 +22,8 @@ from nexus.protocol.error_body import render
 from nexus.protocol.headers import X_NEXUS_VIA, X_REQUEST_ID, passed_gateways, request_id
 from nexus.registry.registry import Registry
 from nexus.tasks import Clock, DeadlineWatch
+
+_log: Final = logging.getLogger("nexus.gateway")
 
 _VIA: Final = X_NEXUS_VIA.lower()
 _REQUEST_ID: Final = X_REQUEST_ID.lower()
@@ -147,6 +150,8 @@ class Gateway:
             reply.send(error.status, [JSON_TYPE, *own, *cors], render(error))
             return None
         reply.send(status, [(b"Content-Type", content_type), *cors], body)
+        if _log.isEnabledFor(logging.DEBUG):
+            _log.debug("%s %s %d", request.method, request.path, status)
         return None
 
     async def _serve(self, exchange: Exchange) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -74,6 +75,7 @@ async def _serve(loaded: Loaded, writer: LineWriter, announce: Announce) -> None
         if not signals.first.is_set():
             for line in _fleet(nexus):
                 announce(line)
+        _settle_memory()
         await signals.first.wait()
         seconds = loaded.config.server.drain_seconds
         running = len(nexus.exchanges.running)
@@ -86,6 +88,12 @@ async def _serve(loaded: Loaded, writer: LineWriter, announce: Announce) -> None
             _log.warning("cut running requests", count=cut)
     finally:
         await nexus.close()
+
+
+def _settle_memory() -> None:
+    """Take what start-up made out of the collector's rounds: it lives as long as the process."""
+    gc.collect()
+    gc.freeze()
 
 
 class _Signals:
