@@ -142,6 +142,8 @@ def test_retry_after_is_the_first_of_those_that_are_merely_busy() -> None:
     target.busy(pair(target, "blind"), NOW, 1, loading=False)
     add(target, "down", status=BackendStatus.UNHEALTHY)
     target.busy(pair(target, "down"), NOW, 2, loading=False)
+    add(target, "starts", status=BackendStatus.LOADING)
+    target.busy(pair(target, "starts"), NOW, 3, loading=True)
     refusal = refused(target, Requirements(surface="chat", model="llama3", vision=True))
     assert refusal.retry_after == 10
     codes = [(name, why.code) for name, _, why in refusal.rejections]
@@ -151,6 +153,7 @@ def test_retry_after_is_the_first_of_those_that_are_merely_busy() -> None:
         ("blind", "vision"),
         ("blind", "busy"),
         ("down", "unhealthy"),
+        ("starts", "loading"),
     ]
 
 

@@ -11,7 +11,7 @@ from tests.registry.fleet import add, pair, registry
 from nexus.domain import Requirements, RoutingRules, Strategy, Weights
 from nexus.registry import Candidate, Registry
 from nexus.routing import STRATEGIES, Decision, decide
-from nexus.routing.strategies import latency_scores, smart
+from nexus.routing.strategies import smart
 
 CHAT = Requirements(surface="chat", model="llama3")
 
@@ -55,9 +55,12 @@ def test_the_score_is_the_formula() -> None:
 
 
 def test_unmeasured_times_are_the_median_of_the_others() -> None:
-    assert latency_scores([None, None]) == [100.0, 100.0]
-    assert latency_scores([1.0, None, 4.0, 2.0]) == [100.0, 50.0, 25.0, 50.0]
-    assert latency_scores([0.0, 0.0, 1.0, None]) == [100.0, 100.0, 0.0, 100.0]
+    def latencies(*samples: float | None) -> list[float]:
+        return scores(fleet([(50, 0, 1, sample) for sample in samples]), Weights(0, 0, 100))
+
+    assert latencies(None, None) == [100.0, 100.0]
+    assert latencies(1.0, None, 4.0, 2.0) == [100.0, 50.0, 25.0, 50.0]
+    assert latencies(0.0, 0.0, 1.0, None) == [100.0, 100.0, 0.0, 100.0]
 
 
 @given(st.lists(members, min_size=1, max_size=8), weights)

@@ -50,6 +50,11 @@ class Record:
         for key in [key for key, stats in self._pairs.items() if key not in offered and not stats.in_flight]:
             del self._pairs[key]
 
+    def loaded(self) -> None:
+        """Leave no pair alone any longer because it was loading: the server says that it is up."""
+        for stats in self._pairs.values():
+            stats.loaded()
+
     def learn_false(self, key: str, capability: str) -> bool:
         """Note that the pair lacks ``capability``; return whether that was news."""
         learned = self._learned.get(key, frozenset())

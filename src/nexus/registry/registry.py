@@ -252,6 +252,8 @@ class Registry:
         record.backend = backend
         self._rebuild(record)
         if backend.status is not old.status:
+            if backend.status is BackendStatus.HEALTHY:
+                record.loaded()
             for listener in tuple(self._listeners):
                 listener(old, backend)
         return backend
@@ -277,7 +279,7 @@ class Registry:
 
     def _install(self, snapshot: Snapshot) -> None:
         self._rows = None
-        self._snapshot = msgspec.structs.replace(snapshot, version=snapshot.version + 1)
+        self._snapshot = msgspec.structs.replace(snapshot, version=snapshot.version + 1, memory={})
 
     def _remember(self, models: Iterable[Model]) -> None:
         known = self._known

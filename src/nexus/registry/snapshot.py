@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
 import msgspec
 
@@ -57,6 +58,8 @@ class Snapshot(msgspec.Struct, frozen=True, eq=False):
         names: aliases and fallback chains.
         rules: the routing configuration.
         known_models: every bare id that a backend has had.
+        memory: what routing has worked out from the rest, by kind of request; empty in every new
+            snapshot, bounded by routing, and never a source of anything.
     """
 
     version: int
@@ -67,6 +70,7 @@ class Snapshot(msgspec.Struct, frozen=True, eq=False):
     names: NameTable
     rules: RoutingRules
     known_models: frozenset[str]
+    memory: dict[tuple[object, ...], Any] = msgspec.field(default_factory=dict)
 
     def resolve(self, name: str) -> Resolution:
         """Return what ``name`` stands for in this snapshot."""

@@ -156,6 +156,13 @@ class PairStats:
         self.busy_until = max(self.busy_until, now + min(BUSY_CAP_SECONDS, seconds))
         self.busy_loading = loading
 
+    def loaded(self) -> None:
+        """End being busy if that was because of loading."""
+        if self.busy_loading:
+            self.busy_until = 0.0
+            self.busy_streak = 0
+            self.busy_loading = False
+
     def rest(self, now: float, cause: str) -> None:
         """Rank the pair last for ``REST_SECONDS``; it is never excluded for it."""
         self.resting_until = now + REST_SECONDS

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from nexus.domain import Rejection, RouteReason
@@ -18,8 +20,9 @@ class Decision(msgspec.Struct, frozen=True, eq=False):
         fallback: the model is not the requested one but a fallback of it.
         pinned: the client named the backend: no failover.
         reason: for ``X-Nexus-Route-Reason``.
-        ranking: everyone who could serve, best first.
-        scores: the strategy's figure for each of them, higher is better.
+        survivors: everyone who could serve, in order of registration.
+        order: places in ``survivors``, best first.
+        costs: the strategy's figure for each survivor, lower is better.
     """
 
     candidate: Candidate
@@ -28,8 +31,19 @@ class Decision(msgspec.Struct, frozen=True, eq=False):
     fallback: bool
     pinned: bool
     reason: RouteReason
-    ranking: tuple[Candidate, ...]
-    scores: tuple[float, ...]
+    survivors: Sequence[Candidate]
+    order: Sequence[int]
+    costs: Sequence[float]
+
+    @property
+    def ranking(self) -> tuple[Candidate, ...]:
+        """Everyone who could serve, best first."""
+        return tuple(self.survivors[at] for at in self.order)
+
+    @property
+    def scores(self) -> tuple[float, ...]:
+        """The strategy's figure for each of the ranking, higher is better."""
+        return tuple(-self.costs[at] for at in self.order)
 
 
 class Refusal(msgspec.Struct, frozen=True):

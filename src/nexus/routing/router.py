@@ -6,21 +6,20 @@ the same idle backend.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from random import Random
 from typing import Final
 
 from nexus.domain import Rejection, RejectionKind, Requirements, RouteReason
-from nexus.registry import Candidate, Resolution, Snapshot
+from nexus.registry import Candidate, Snapshot
 from nexus.routing import resolve
 from nexus.routing.decision import Decision, Refusal
+from nexus.routing.plan import Judge, Plan, Step, plan_of
 from nexus.routing.policies import POLICIES, JudgeContext, Policy, judge_context
-from nexus.routing.strategies import STRATEGIES
+from nexus.routing.strategies import Columns
 
-Judge = Callable[[JudgeContext, Candidate], Rejection | None]
-
-_CAPABILITIES: Final = ("vision", "remote_image", "audio", "tools", "json", "embeddings")
 _NONE: Final[frozenset[str]] = frozenset()
+_ALONE: Final = (0,)
 _WAITING_HELPS: Final = frozenset({"busy", "loading"})
 
 
@@ -46,37 +45,35 @@ def decide(
     Returns:
         A ranking with its first, or why nobody can serve.
     """
-    resolution = resolve.names(snapshot, requirements.model)
+    plan = plan_of(snapshot, requirements, policies)
     context = judge_context(requirements, now)
-    judges: list[Judge] = [policy.judge for policy in policies if policy.applies(requirements)]
-    for model in resolution.chain:
-        candidates = snapshot.candidates(model, resolution.pinned)
-        if tried:
-            candidates = _untried(candidates, tried)
-        survivors, busy = _judge(candidates, context, judges)
+    for step in plan.steps:
+        survivors, busy = _judge(step.admitted, tried, context, plan.live)
         if survivors:
-            ranking, scores = _rank(snapshot, survivors, context, rng)
-            reason = RouteReason.FAILOVER if tried else _reason(ranking, busy, context, judges)
-            fallback, pinned = model != resolution.chain[0], resolution.pinned is not None
-            return Decision(ranking[0], requirements.model, model, fallback, pinned, reason, ranking, scores)
-    return _refuse(snapshot, resolution, context, judges, tried)
-
-
-def _untried(candidates: tuple[Candidate, ...], tried: frozenset[str]) -> tuple[Candidate, ...]:
-    return tuple(candidate for candidate in candidates if candidate.backend.spec.id not in tried)
+            columns = plan.rank(survivors, snapshot.rules.weights)
+            order = _order(columns, _tiers(survivors, step, now), rng)
+            first = survivors[order[0]]
+            reason = RouteReason.FAILOVER if tried else _reason(first, survivors, busy, context, plan.live)
+            resolution = plan.resolution
+            fallback, pinned = step is not plan.steps[0], resolution.pinned is not None
+            return Decision(
+                first, requirements.model, step.model, fallback, pinned, reason, survivors, order, columns[0]
+            )
+    return _refuse(snapshot, plan, context, tried)
 
 
 def _judge(
-    candidates: tuple[Candidate, ...], context: JudgeContext, judges: list[Judge]
+    admitted: tuple[Candidate, ...], tried: frozenset[str], context: JudgeContext, judges: Sequence[Judge]
 ) -> tuple[list[Candidate], list[Candidate]]:
     """Return who survives every rule, and whom some rule excluded while it was busy."""
     survivors: list[Candidate] = []
     busy: list[Candidate] = []
-    now = context.now
-    for candidate in candidates:
+    for candidate in admitted:
+        if tried and candidate.backend.spec.id in tried:
+            continue
         for judge in judges:
             if judge(context, candidate) is not None:
-                if candidate.stats.busy_until > now:
+                if candidate.stats.busy_until > context.now:
                     busy.append(candidate)
                 break
         else:
@@ -84,97 +81,82 @@ def _judge(
     return survivors, busy
 
 
-def _rank(
-    snapshot: Snapshot, survivors: list[Candidate], context: JudgeContext, rng: Random
-) -> tuple[tuple[Candidate, ...], tuple[float, ...]]:
-    """Sort by tier, then by the strategy's columns, then by chance.
-
-    The sorts are stable and run from the least significant column to the most: sorting by plain
-    numbers several times is cheaper than once by tuples. Without ties in the first column the
-    others and chance have no say.
-    """
-    rules = snapshot.rules
-    columns = STRATEGIES[rules.strategy](survivors, rules.weights)
-    first = columns[0]
-    if len(survivors) == 1:
-        return (survivors[0],), (-first[0],)
-    order = list(range(len(survivors)))
-    if len(set(first)) < len(order):
-        draw = rng.random
-        chances = [draw() for _ in order]
-        order.sort(key=chances.__getitem__)
-        for column in columns[:0:-1]:
-            order.sort(key=column.__getitem__)
-    order.sort(key=first.__getitem__)
-    tiers = _tiers(survivors, context)
-    if tiers is not None:
-        order.sort(key=tiers.__getitem__)
-    return tuple([survivors[at] for at in order]), tuple([-first[at] for at in order])
-
-
-def _tiers(survivors: list[Candidate], context: JudgeContext) -> list[int] | None:
+def _tiers(survivors: list[Candidate], step: Step, now: float) -> list[int] | None:
     """Rank resting pairs last, and what is known to do before what may; ``None``: all are equal."""
-    now = context.now
-    needed = _needed(context.requirements)
-    if not needed:
+    unsure = step.unsure
+    if not unsure:
         for candidate in survivors:
             if candidate.stats.resting_until > now:
                 break
         else:
             return None
-    return [
-        2 * (candidate.stats.resting_until > now) + (not needed <= candidate.known_true)
-        for candidate in survivors
-    ]
+    return [2 * (candidate.stats.resting_until > now) + (candidate in unsure) for candidate in survivors]
 
 
-def _needed(needs: Requirements) -> frozenset[str]:
-    if needs.vision or needs.remote_image or needs.audio or needs.tools or needs.json or needs.embeddings:
-        return frozenset([name for name in _CAPABILITIES if getattr(needs, name)])
-    return _NONE
+def _order(columns: Columns, tiers: list[int] | None, rng: Random) -> Sequence[int]:
+    """Sort places by tier, then by the strategy's columns, then by chance.
+
+    The sorts are stable and run from the least significant column to the most: sorting by plain
+    numbers several times is cheaper than once by tuples. Without ties in the first column the
+    others and chance have no say.
+    """
+    first = columns[0]
+    count = len(first)
+    if count == 1:
+        return _ALONE
+    order = sorted(range(count), key=first.__getitem__)
+    if len(set(first)) < count:
+        draw = rng.random
+        chances = [draw() for _ in order]
+        order.sort(key=chances.__getitem__)
+        for column in reversed(columns):
+            order.sort(key=column.__getitem__)
+    if tiers is not None:
+        order.sort(key=tiers.__getitem__)
+    return order
 
 
 def _reason(
-    ranking: tuple[Candidate, ...], busy: list[Candidate], context: JudgeContext, judges: list[Judge]
+    first: Candidate,
+    survivors: list[Candidate],
+    busy: list[Candidate],
+    context: JudgeContext,
+    judges: Sequence[Judge],
 ) -> RouteReason:
     """Say whether somebody preferred by priority was passed over for being full or busy."""
-    limit = ranking[0].priority
-    for candidate in ranking:
+    limit = first.priority
+    for candidate in survivors:
         if candidate.priority < limit and candidate.load.in_flight >= candidate.slots:
             return RouteReason.CAPACITY_OVERFLOW
     for candidate in busy:
-        if candidate.priority < limit and _merely_busy(candidate, _rejections(candidate, context, judges)):
+        if candidate.priority < limit and _merely_busy(_rejections(candidate, context, judges)):
             return RouteReason.CAPACITY_OVERFLOW
     return RouteReason.CAPABILITY_MATCH
 
 
-def _rejections(candidate: Candidate, context: JudgeContext, judges: list[Judge]) -> list[Rejection]:
+def _rejections(candidate: Candidate, context: JudgeContext, judges: Sequence[Judge]) -> list[Rejection]:
     """Return what every rule says, final ones first, in an order that the rules' own cannot change."""
     found = [rejection for judge in judges if (rejection := judge(context, candidate)) is not None]
     found.sort(key=lambda rejection: (rejection.kind is not RejectionKind.FINAL, rejection.code))
     return found
 
 
-def _merely_busy(candidate: Candidate, rejections: list[Rejection]) -> bool:
-    return candidate.in_rotation and all(rejection.code in _WAITING_HELPS for rejection in rejections)
+def _merely_busy(rejections: list[Rejection]) -> bool:
+    return all(rejection.code in _WAITING_HELPS for rejection in rejections)
 
 
-def _refuse(
-    snapshot: Snapshot,
-    resolution: Resolution,
-    context: JudgeContext,
-    judges: list[Judge],
-    tried: frozenset[str],
-) -> Refusal:
-    requested = context.requirements.model
+def _refuse(snapshot: Snapshot, plan: Plan, context: JudgeContext, tried: frozenset[str]) -> Refusal:
+    requested, resolution = context.requirements.model, plan.resolution
     told: list[tuple[str, str, Rejection]] = []
     waits: list[float] = []
     for model in resolution.chain:
-        for candidate in _untried(snapshot.candidates(model, resolution.pinned), tried):
-            found = _rejections(candidate, context, judges)
+        for candidate in snapshot.candidates(model, resolution.pinned):
+            if candidate.backend.spec.id in tried:
+                continue
+            found = _rejections(candidate, context, plan.judges)
             told += [(candidate.backend.spec.name, model, rejection) for rejection in found]
             left = candidate.stats.busy_until - context.now
-            if left > 0 and _merely_busy(candidate, found):
+            if left > 0 and candidate.in_rotation and _merely_busy(found):
                 waits.append(left)
     known = resolve.is_known(snapshot, requested, resolution)
     return Refusal(

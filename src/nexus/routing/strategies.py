@@ -6,6 +6,7 @@ significant column first. The router sorts by them, and breaks what ties remain 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from statistics import median
 from types import MappingProxyType
@@ -24,15 +25,40 @@ def smart(survivors: Sequence[Candidate], weights: Weights) -> Columns:
     ``score = (w_priority * P + w_load * L + w_latency * T) / 100``, each part 0 to 100.
     """
     by_priority, by_load, by_latency = weights.priority, weights.load, weights.latency
-    loads = in_flight_per_slot(survivors)
-    latencies = latency_scores([candidate.stats.first_byte for candidate in survivors])
-    scores: list[float] = []
-    for candidate, load, latency in zip(survivors, loads, latencies, strict=True):
+    fastest, typical = _first_bytes(survivors)
+    costs: list[float] = []
+    loads: list[float] = []
+    for candidate in survivors:
         priority = candidate.priority
         preferred = 100 - priority if priority < 100 else 0
+        load = candidate.load.in_flight / candidate.slots
         idle = 100.0 - 100.0 * load if load < 1.0 else 0.0
-        scores.append(-(by_priority * preferred + by_load * idle + by_latency * latency) / 100)
-    return scores, loads
+        own = candidate.stats.first_byte
+        if own is None:
+            own = typical
+        latency = 100.0 * fastest / own if own > fastest else 100.0
+        costs.append(-(by_priority * preferred + by_load * idle + by_latency * latency) / 100)
+        loads.append(load)
+    return costs, loads
+
+
+def _first_bytes(survivors: Sequence[Candidate]) -> tuple[float, float]:
+    """Return the fastest time to first byte in seconds, and the one of who is unmeasured.
+
+    That is the median of the others. When none is measured, all are as fast as the fastest.
+    """
+    fastest = math.inf
+    missing = False
+    for candidate in survivors:
+        own = candidate.stats.first_byte
+        if own is None:
+            missing = True
+        elif own < fastest:
+            fastest = own
+    if not missing or fastest == math.inf:
+        return fastest, fastest
+    samples = [candidate.stats.first_byte for candidate in survivors]
+    return fastest, median([sample for sample in samples if sample is not None])
 
 
 def round_robin(survivors: Sequence[Candidate], weights: Weights) -> Columns:  # noqa: ARG001 - the form of every strategy
@@ -54,21 +80,6 @@ def by_chance(survivors: Sequence[Candidate], weights: Weights) -> Columns:  # n
 def in_flight_per_slot(survivors: Sequence[Candidate]) -> list[float]:
     """Return requests in flight per slot of each backend."""
     return [candidate.load.in_flight / candidate.slots for candidate in survivors]
-
-
-def latency_scores(samples: Sequence[float | None]) -> list[float]:
-    """Return ``100 * fastest / own`` for times to first byte in seconds.
-
-    An unmeasured one counts as the median of the others; when none is measured all are equal.
-    """
-    measured = [sample for sample in samples if sample is not None]
-    if not measured:
-        return [100.0] * len(samples)
-    fastest = min(measured)
-    if len(measured) < len(samples):
-        typical = median(measured)
-        measured = [typical if sample is None else sample for sample in samples]
-    return [100.0 * fastest / own if own > fastest else 100.0 for own in measured]
 
 
 STRATEGIES: Final[Mapping[Strategy, Rank]] = MappingProxyType(

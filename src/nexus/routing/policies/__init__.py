@@ -6,11 +6,12 @@ from typing import Final
 
 from nexus.routing.policies import (
     audio,
-    availability,
+    busy,
     context_length,
     embeddings,
     json_mode,
     remote_image,
+    rotation,
     surface,
     tools,
     vision,
@@ -18,7 +19,8 @@ from nexus.routing.policies import (
 from nexus.routing.policies.base import JudgeContext, Policy, judge_context
 
 POLICIES: Final[tuple[Policy, ...]] = (
-    availability.POLICY,
+    rotation.POLICY,
+    busy.POLICY,
     surface.POLICY,
     context_length.POLICY,
     vision.POLICY,

@@ -40,11 +40,20 @@ class Policy(Protocol):
 
     Law: it sees one candidate and can only reject it; it cannot add, reorder, await or see other
     policies. The order of policies changes cost, never the result.
+
+    What it may depend on is stated, so that nothing is asked twice: ``applies`` on surface and
+    capabilities alone, and ``judge`` of a *lasting* rule on these and on what does not change
+    about a candidate while a snapshot lives. Every other rule judges every request.
     """
 
     @property
     def name(self) -> str:
         """Stable, for display."""
+        ...
+
+    @property
+    def lasting(self) -> bool:
+        """A verdict holds for as long as the snapshot, for all requests of one kind."""
         ...
 
     def applies(self, requirements: Requirements) -> bool:

@@ -18,14 +18,11 @@ class ContextLength:
     """
 
     name = "context_length"
+    lasting = False
 
-    def applies(self, requirements: Requirements) -> bool:
-        """Return whether there is a prompt to measure or an overflow to avoid."""
-        return (
-            requirements.text_bytes > 0
-            or requirements.max_tokens is not None
-            or requirements.context_above is not None
-        )
+    def applies(self, requirements: Requirements) -> bool:  # noqa: ARG002 - it always applies
+        """Return ``True``."""
+        return True
 
     def judge(self, context: JudgeContext, candidate: Candidate) -> Rejection | None:
         """Reject a known context that is too small, after an overflow any that is not larger."""

@@ -1,4 +1,4 @@
-"""Only backends in rotation, and pairs that did not ask to be left alone."""
+"""Only backends in rotation."""
 
 from __future__ import annotations
 
@@ -15,37 +15,24 @@ _HELP: Final = {
 }
 
 
-class Availability:
-    """Status, draining, the rule on backends with a key, and ``Retry-After``."""
+class Rotation:
+    """Status, draining, and the rule on backends with a key."""
 
-    name = "availability"
+    name = "rotation"
+    lasting = True
 
     def applies(self, requirements: Requirements) -> bool:  # noqa: ARG002 - it always applies
         """Return ``True``."""
         return True
 
-    def judge(self, context: JudgeContext, candidate: Candidate) -> Rejection | None:
-        """Reject what is out of rotation or busy."""
-        if not candidate.in_rotation:
-            return _out_of_rotation(candidate)
-        stats = candidate.stats
-        if stats.busy_until <= context.now:
-            return None
-        seconds = stats.busy_until - context.now
-        if stats.busy_loading:
-            return transient(
-                "loading", f"{_name(candidate)} is loading {candidate.key!r}; try again in {seconds:.0f} s."
-            )
-        return transient(
-            "busy",
-            f"{_name(candidate)} asked to be left alone for {seconds:.0f} s; "
-            "wait, or add a backend that serves this model.",
-        )
+    def judge(self, context: JudgeContext, candidate: Candidate) -> Rejection | None:  # noqa: ARG002 - the form of every policy
+        """Reject what is out of rotation."""
+        return None if candidate.in_rotation else _out_of_rotation(candidate)
 
 
 def _out_of_rotation(candidate: Candidate) -> Rejection:
     backend = candidate.backend
-    name = _name(candidate)
+    name = f"Backend {backend.spec.name!r}"
     if backend.draining:
         return transient("draining", f"{name} is draining and takes no new requests; end its drain.")
     status = backend.status
@@ -64,8 +51,4 @@ def _out_of_rotation(candidate: Candidate) -> Rejection:
     return transient(status.value, f"{name} is {status.value}{because}; {_HELP[status]}.")
 
 
-def _name(candidate: Candidate) -> str:
-    return f"Backend {candidate.backend.spec.name!r}"
-
-
-POLICY: Final = Availability()
+POLICY: Final = Rotation()
