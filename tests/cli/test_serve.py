@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -90,6 +92,14 @@ def test_a_port_that_is_taken_is_one_line_and_exit_code_2(
     monkeypatch.setattr(module, "run", run)
     result = nexus("serve")
     assert (result.exit_code, result.stderr) == (2, "Error: 127.0.0.1:6398 is in use\n")
+
+
+def test_serving_imports_nothing_that_draws_on_a_terminal() -> None:
+    program = (
+        "import sys, nexus.cli.serve; print([name for name in ('rich', 'pygments') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
 
 
 def test_the_servers_exit_code_is_the_commands(nexus: Command, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -113,6 +113,21 @@ async def test_an_unknown_backend_settles_on_its_first_result(first: Report) -> 
         assert fixture.adapter.polled["a"] == 1
 
 
+async def test_a_transition_is_logged_once_whoever_saw_it(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "nexus.health")
+    fixture = Fixture(fast(30))
+    fixture.add("a", OK, DOWN)
+    async with checking(fixture) as service:
+        await service.first_round()
+        fixture.registry.mark_unreachable("a", "every address refused")
+        fixture.registry.mark_unreachable("a", "every address refused")
+        await fixture.until(lambda: fixture.adapter.polled["a"] == 3)
+    assert [(record.levelname, record.message) for record in caplog.records] == [
+        ("INFO", "backend is healthy"),
+        ("WARNING", "backend is unhealthy"),
+    ]
+
+
 async def test_a_healthy_backend_falls_after_the_failure_threshold() -> None:
     fixture = Fixture(fast())
     fixture.add("a", OK, DOWN, DOWN, OK, DOWN, DOWN, DOWN)

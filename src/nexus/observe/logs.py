@@ -1,4 +1,4 @@
-"""Logging: structlog for what happens to Nexus, one line for each request when it ends."""
+"""Logging: where lines go, and one line for each request when it ends."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
-import structlog
 
 from nexus.domain import Outcome
+from nexus.observe.events import JsonFormatter, PrettyFormatter, printable
 from nexus.observe.writer import LineWriter
 
 _LEVELS: Final[Mapping[str, int]] = {
@@ -34,7 +34,7 @@ class _WriterHandler(logging.Handler):
 
 
 def configure(writer: LineWriter, level: str, style: str, component_levels: Mapping[str, str]) -> None:
-    """Send every ``nexus`` logger, structlog's and the standard library's, through one formatter.
+    """Send every ``nexus`` logger, and asyncio's, through one formatter.
 
     Args:
         writer: takes the lines.
@@ -42,26 +42,8 @@ def configure(writer: LineWriter, level: str, style: str, component_levels: Mapp
         style: ``pretty`` for people, ``json`` for machines.
         component_levels: logger name below ``nexus`` to level.
     """
-    shared: list[structlog.typing.Processor] = [
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.add_logger_name,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
-    renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer(serializer=_json)
-        if style == "json"
-        else structlog.dev.ConsoleRenderer(colors=False)
-    )
-    formatter = structlog.stdlib.ProcessorFormatter(
-        processors=[
-            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            structlog.processors.format_exc_info,
-            renderer,
-        ],
-        foreign_pre_chain=shared,
-    )
     handler = _WriterHandler(writer)
-    handler.setFormatter(formatter)
+    handler.setFormatter(JsonFormatter() if style == "json" else PrettyFormatter())
     root = logging.getLogger("nexus")
     root.handlers[:] = [handler]
     root.propagate = False
@@ -71,17 +53,6 @@ def configure(writer: LineWriter, level: str, style: str, component_levels: Mapp
     asyncio_logger.propagate = False
     for component, component_level in component_levels.items():
         logging.getLogger(f"nexus.{component}").setLevel(_LEVELS[component_level])
-    structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            *shared,
-            structlog.stdlib.PositionalArgumentsFormatter(),
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
-        cache_logger_on_first_use=True,
-    )
 
 
 class RequestLog:
@@ -181,7 +152,7 @@ def _pretty_line(outcome: Outcome, moment: str) -> bytes:
         text += f" error={outcome.error}"
     for failure in failures:
         text += f" | {failure['backend']}: {failure['cause']} {failure['message']}".rstrip()
-    return _printable(text).encode("utf-8", "replace") + b"\n"
+    return printable(text).encode("utf-8", "replace") + b"\n"
 
 
 def _failures(outcome: Outcome) -> list[dict[str, Any]]:
@@ -199,16 +170,3 @@ def _failures(outcome: Outcome) -> list[dict[str, Any]]:
 
 def _level(outcome: Outcome, failures: list[dict[str, Any]]) -> str:
     return "warning" if outcome.status >= 500 or (failures and not outcome.client_closed) else "info"
-
-
-def _printable(text: str) -> str:
-    """Client-made text must not forge lines or move the terminal's cursor."""
-    return (
-        text
-        if text.isprintable()
-        else "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
-    )
-
-
-def _json(value: object, **_: object) -> str:
-    return msgspec.json.encode(value, enc_hook=str).decode()

@@ -9,8 +9,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-import structlog
-
 from nexus.backends import ADAPTERS
 from nexus.backends.base import HttpProbe, Probe
 from nexus.config.load import Loaded
@@ -37,8 +35,6 @@ from nexus.server.lifecycle import Lifecycle
 from nexus.services.backend_watch import HealthSettings, HealthTools
 from nexus.services.health import HealthService
 from nexus.tasks import Clock, DeadlineWatch, SystemClock, TaskOwner
-
-_log: Final = structlog.stdlib.get_logger("nexus.server")
 
 FLUSH_SECONDS: Final = 1.0
 _MB: Final = 1024 * 1024

@@ -10,17 +10,16 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar
 
-import structlog
-
 from nexus.config.load import Loaded
 from nexus.domain import Backend, BackendStatus
 from nexus.http.limits import raise_open_files
 from nexus.observe import logs
+from nexus.observe.events import EventLog
 from nexus.observe.writer import LineWriter
 from nexus.server.compose import Nexus
 from nexus.tasks import TaskOwner
 
-_log: Final = structlog.stdlib.get_logger("nexus.server")
+_log: Final = EventLog("server")
 
 _T = TypeVar("_T")
 

@@ -8,17 +8,17 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 import msgspec
-import structlog
 
 from nexus.backends.base import Adapter, Memory, Probe, Report
 from nexus.backends.detect import detect, known_host
 from nexus.backends.offering import offered
 from nexus.domain import Backend, BackendSpec, BackendStatus, BackendType
+from nexus.observe.events import EventLog
 from nexus.protocol.surfaces import surfaces_of
 from nexus.registry.registry import Registry
 from nexus.tasks import Clock
 
-_log: Final = structlog.stdlib.get_logger("nexus.health")
+_log: Final = EventLog("health")
 
 BACKOFF_SECONDS: Final = 0.25
 LOADING_SECONDS: Final = 1.0
@@ -191,11 +191,9 @@ class BackendWatch:
             slots=report.slots,
             version=report.version or None,
         )
-        if status is not backend.status:
-            if not self._proven:
-                # What was not recognised may be by now: a model list was empty, a proxy was in the way.
-                self._detected = None
-            self._log_transition(backend, status, reason, models)
+        if status is not backend.status and not self._proven:
+            # What was not recognised may be by now: a model list was empty, a proxy was in the way.
+            self._detected = None
 
     def _settled(self, now: BackendStatus, reported: BackendStatus) -> BackendStatus:
         """Apply the thresholds; an unknown backend settles on its first result."""
@@ -204,15 +202,3 @@ class BackendWatch:
         if now is BackendStatus.UNHEALTHY and reported is BackendStatus.HEALTHY:
             return reported if self._successes >= self._settings.recovery_threshold else now
         return reported
-
-    def _log_transition(
-        self, backend: Backend, status: BackendStatus, reason: str, models: tuple[object, ...] | None
-    ) -> None:
-        write = _log.info if status in _UP else _log.warning
-        write(
-            "backend is " + status,
-            backend=backend.name,
-            was=str(backend.status),
-            reason=reason,
-            models=len(models) if models is not None else len(backend.models),
-        )

@@ -7,9 +7,17 @@ only counted.
 
 from __future__ import annotations
 
-from nexus.domain import Backend
+from collections.abc import Callable
+from typing import Final
+
+from nexus.domain import Backend, BackendStatus
+from nexus.observe.events import EventLog
 from nexus.services.backend_watch import BackendWatch, HealthTools
 from nexus.tasks import TaskOwner
+
+_log: Final = EventLog("health")
+
+_UP: Final = frozenset({BackendStatus.HEALTHY, BackendStatus.LOADING})
 
 
 class HealthService:
@@ -26,9 +34,11 @@ class HealthService:
         self._periodic = periodic
         self._tasks = TaskOwner("health")
         self._watches: dict[str, BackendWatch] = {}
+        self._unsubscribe: Callable[[], None] | None = None
 
     def start(self) -> None:
-        """Watch every registered backend from now on."""
+        """Watch every registered backend from now on, and log what becomes of it, whoever saw it first."""
+        self._unsubscribe = self._tools.registry.subscribe(_log_transition)
         for backend in self._tools.registry.snapshot.backends.values():
             self.watch(backend)
         self._tasks.spawn(self._serve_wishes(), "wishes")
@@ -52,6 +62,9 @@ class HealthService:
         """End every watch."""
         await self._tasks.close()
         self._watches.clear()
+        if self._unsubscribe is not None:
+            self._unsubscribe()
+            self._unsubscribe = None
 
     async def _run(self, watch: BackendWatch, backend_id: str) -> None:
         await watch.run()
@@ -64,3 +77,14 @@ class HealthService:
             watch = self._watches.get(wish.backend_id)
             if watch is not None:
                 watch.wake()
+
+
+def _log_transition(was: Backend, backend: Backend) -> None:
+    write = _log.info if backend.status in _UP else _log.warning
+    write(
+        f"backend is {backend.status}",
+        backend=backend.name,
+        was=str(was.status),
+        reason=backend.reason,
+        models=len(backend.models),
+    )
