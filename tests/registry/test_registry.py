@@ -108,6 +108,17 @@ def test_what_arrives_late_for_a_removed_backend_is_ignored() -> None:
     assert not target.snapshot.index
 
 
+def test_a_backend_that_is_up_again_is_not_left_alone_for_having_loaded() -> None:
+    target = registry()
+    add(target, "a", ["llama3", "y"])
+    target.update("a", status=BackendStatus.LOADING)
+    target.busy(pair(target, "a"), 1.0, 60, loading=True)
+    target.update("a", reason="loading still")
+    assert pair(target, "a").stats.busy_until > 1.0
+    target.update("a", status=BackendStatus.HEALTHY)
+    assert pair(target, "a").stats.busy_until == 0.0
+
+
 def test_known_models_outlive_their_backend() -> None:
     target = registry()
     add(target, "a", ["x:latest", "y"])

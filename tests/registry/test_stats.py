@@ -19,6 +19,16 @@ def test_busy_for_as_long_as_asked_up_to_a_minute(asked: float, seconds: float) 
     assert stats.busy_until == 100.0 + seconds
 
 
+def test_being_up_ends_only_the_wait_for_loading() -> None:
+    stats = PairStats()
+    stats.busy(100.0, 30, loading=True)
+    stats.loaded()
+    assert (stats.busy_until, stats.busy_streak, stats.busy_loading) == (0.0, 0, False)
+    stats.busy(100.0, 30, loading=False)
+    stats.loaded()
+    assert stats.busy_until == 130.0
+
+
 def test_busy_without_a_time_doubles_up_to_a_minute_and_starts_again_after_a_success() -> None:
     stats, now, waits = PairStats(), 100.0, []
     for _ in range(8):

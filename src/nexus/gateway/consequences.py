@@ -87,6 +87,9 @@ class Consequences:
     def _busy(self, candidate: Candidate, attempt: Attempt, _: ErrorReading | None) -> None:
         loading = attempt.failure is FailureKind.LOADING
         self._registry.busy(candidate, self._clock.now(), attempt.retry_after, loading)
+        if loading:
+            # A server that loads as a whole is then watched closely, and taken back the moment it is done.
+            self._registry.wish_check(candidate.backend.id, _reason(attempt))
 
     def _learn(self, candidate: Candidate, reading: ErrorReading | None, requirements: Requirements) -> None:
         """Believe a refusal only about what was asked for; anything else a client may have put there."""
