@@ -136,7 +136,10 @@ class Dispatcher:
                     await self._client.exchange(spec.origin, request, relay, self._timeouts)
                     relay.complete()
                 except UpstreamError as error:
-                    self._broken(exchange, lease, relay, error)
+                    if relay.conclude():
+                        self._judge(exchange, lease, relay, requirements)
+                    else:
+                        self._broken(exchange, lease, relay, error)
                 except asyncio.CancelledError:
                     lease.fail(exchange.cause or FailureKind.SHUTTING_DOWN, status=relay.status or None)
                     raise

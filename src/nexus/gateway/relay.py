@@ -18,11 +18,13 @@ from nexus.http.client import Flow
 from nexus.protocol.error_body import fault_of
 from nexus.protocol.headers import Header, content_coding, find, is_event_stream, reply_headers
 from nexus.protocol.sse import SseScanner
+from nexus.protocol.surfaces import StreamEnd
 from nexus.protocol.usage import usage_of
 from nexus.registry.lease import Lease
 from nexus.tasks import Clock
 
 HOLD_BYTES: Final = 64 * 1024
+_CLOSING_EVENT: Final = frozenset({StreamEnd.RESPONSES, StreamEnd.MESSAGES})
 
 
 class Held(msgspec.Struct, frozen=True):
@@ -147,6 +149,24 @@ class Relay:
             self._complete_body(b"".join(self._body))
         else:
             self._note_error(b"".join(self._body))
+
+    def conclude(self) -> bool:
+        """End the reply whose connection failed after the stream's last event, with nothing added.
+
+        Returns:
+            Whether the stream had said all: ``[DONE]``, its closing event or an error of its own.
+        """
+        scanner = self._scanner
+        if scanner is None or not self.committed or scanner.split:
+            return False
+        closed = scanner.finished and self._exchange.surface.end in _CLOSING_EVENT
+        if not (scanner.done or scanner.error_seen or closed):
+            return False
+        self.usage = scanner.usage
+        if scanner.error_seen:
+            self.failure = FailureKind.ERROR_EVENT
+        self._exchange.reply.end()
+        return True
 
     def held(self) -> Held:
         """The complete reply that was kept back."""
