@@ -61,6 +61,8 @@ class RawClient:
         self._address = (host, port)
         self.reader: asyncio.StreamReader
         self.writer: asyncio.StreamWriter
+        self._reply = RawReply()
+        self._parser: httptools.HttpResponseParser | None = None
 
     async def __aenter__(self) -> Self:
         self.reader, self.writer = await asyncio.open_connection(*self._address)
@@ -90,9 +92,11 @@ class RawClient:
         self.writer.write(head.encode() + b"\r\n" + data)
 
     async def read_reply(self, *, until: int | None = None) -> RawReply:
-        """Read one reply, or at least ``until`` bytes of its body."""
-        reply = RawReply()
-        parser = httptools.HttpResponseParser(_Collector(reply))
+        """Read one reply, or at least ``until`` bytes of its body; go on with one that was read in part."""
+        if self._reply.complete or self._parser is None:
+            self._reply = RawReply()
+            self._parser = httptools.HttpResponseParser(_Collector(self._reply))
+        reply, parser = self._reply, self._parser
         async with asyncio.timeout(30):
             while not reply.complete and (until is None or len(reply.body) < until):
                 try:
