@@ -252,6 +252,51 @@ async def test_a_broken_completions_stream(fleet: FakeFleet, start: Serve, kind:
         ends_in_one_error(await pair.gateway.request("POST", "/v1/completions", body), code)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "fault",
+    [testing.CutStream(99), testing.Reset(Stage.BODY, at_byte=9**9), testing.BadChunk(99), testing.Short(9)],
+    ids=lambda fault: fault.kind,
+)
+async def test_nothing_is_added_once_done_has_left(
+    fleet: FakeFleet, start: Serve, kind: str, fault: Fault
+) -> None:
+    """A complete reply followed by a reset is a success, whether or not its framing said so."""
+    pair = await Pair.start(fleet, start, kind)
+    pair.bad.next(fault)
+    reply = await pair.gateway.chat(stream=True)
+    assert reply.complete
+    assert reply.events[-1] == "[DONE]"
+    assert not error_events(reply)
+    outcome = await pair.gateway.outcome()
+    assert (outcome.error, outcome.attempts[0].failure) == ("", None)
+    pair.shows(Effect.NOTHING, "", counted=False)
+
+
+@pytest.mark.parametrize("surface", ["messages", "responses"])
+async def test_nothing_is_added_after_a_closing_event(fleet: FakeFleet, start: Serve, surface: str) -> None:
+    pair = await Pair.start(fleet, start, "vllm")
+    pair.bad.next(testing.CutStream(99))
+    body = {**chat_body(stream=True), "input": "Hello", "max_tokens": 16}
+    reply = await pair.gateway.request("POST", f"/v1/{surface}", body)
+    assert reply.complete
+    assert b"event: error" not in reply.body
+    pair.shows(Effect.NOTHING, "", counted=False)
+
+
+async def test_nothing_is_added_to_the_backends_own_error_when_it_dies_of_it(
+    fleet: FakeFleet, start: Serve
+) -> None:
+    pair = await Pair.start(fleet, start, "vllm")
+    content = b'data: {"choices":[{"index":0,"delta":{"content":"a"}}]}\n\n'
+    error = b'data: {"error":{"message":"dead","type":"x"}}\n\n'
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: 9999\r\n\r\n"
+    pair.bad.next(testing.Garbage(head + content + error))
+    reply = await pair.gateway.chat(stream=True)
+    assert (reply.body, reply.complete) == (content + error, True)
+    pair.shows(Effect.CHECK, "error_event", counted=True)
+
+
 # -- replies that are no streams
 
 LONG = FakeModel("m", reply="All is well. " * 20_000)
