@@ -187,8 +187,7 @@ class Relay:
             self._body.append(ready)
         if scanner.error_first is not None:
             self._note_error(scanner.error_first)
-            if self._flow is not None:
-                self._flow.finish()
+            self._finish()
         elif not scanner.commented_only and self._body:
             self._commit_events()
 
@@ -227,7 +226,6 @@ class Relay:
                 return
             self.usage = usage_of(body)
         if self._exchange.reply.started:
-            # A keep-alive comment has promised an event stream; a JSON reply cannot follow it.
             self.failure = FailureKind.PROTOCOL
             return
         self.committed = True
@@ -239,11 +237,15 @@ class Relay:
         if self.status >= 300:
             body = b"".join(self._body)
             self._note_error(body)
-            if self.failure is not FailureKind.CLIENT_ERROR:
-                if self._flow is not None:
-                    self._flow.finish()
+            if self.failure is not FailureKind.CLIENT_ERROR or self._exchange.reply.started:
+                self._finish()
                 return
             self.failure = self.reading = None
+        elif self._exchange.reply.started:
+            # A keep-alive comment has promised an event stream; a JSON reply cannot follow it.
+            self.failure = FailureKind.PROTOCOL
+            self._finish()
+            return
         length = find(self.headers, b"content-length")
         self._commit(int(length) if length is not None and length.isdigit() else None)
         self._write(b"".join(self._body))
@@ -254,6 +256,10 @@ class Relay:
             self.status, body, self.headers, surface=self._exchange.surface.name, request=self._sent
         )
         self.failure = self.reading.kind
+
+    def _finish(self) -> None:
+        if self._flow is not None:
+            self._flow.finish()
 
     def _first_byte(self) -> None:
         self._first_at = now = self._clock.now()
