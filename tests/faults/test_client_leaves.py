@@ -194,7 +194,7 @@ async def _narrow(pair: Pair) -> RawClient:
     sock.setblocking(False)
     await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", pair.gateway.nexus.port))
     client = pair.gateway.client()
-    client.reader, client.writer = await asyncio.open_connection(sock=sock, limit=4096)
+    client.reader, client.writer = await asyncio.open_connection(sock=sock, limit=65536)
     return client
 
 
@@ -223,6 +223,7 @@ async def test_a_slow_client_slows_its_own_upstream_and_nobody_else(fleet: FakeF
     for _ in range(20):
         assert (await pair.gateway.chat(stream=True)).complete
     assert pair.bad.in_flight == 1, "still held back"
+    client.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
     reply = await client.read_reply()
     assert (reply.body, reply.complete) == (LONG + END, True)
     pair.shows(Effect.NOTHING, "", counted=False)
