@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from tests.protocol.captured import CAPTURES
 
 from nexus.domain import Requirements
+from nexus.protocol import loose_requirements
 from nexus.protocol.envelope import read
 from nexus.protocol.requirements import of
 from nexus.protocol.surfaces import SURFACES
@@ -220,6 +221,60 @@ def test_odd_shapes_never_raise_nor_count_more_than_is_there(members: dict[str, 
     found = asked(surface, members)
     assert 0 <= found.text_bytes <= strings(list(members.values()))
     assert found.vision is (found.images > 0)
+
+
+texts = st.text(max_size=5) | st.just(" <think>a</think> é ")
+places = st.none() | texts | st.fixed_dictionaries({}, optional={"url": texts | st.just("HTTPS://x/y")})
+parts = st.fixed_dictionaries(
+    {
+        "type": st.sampled_from(
+            ["text", "input_text", "image", "image_url", "input_audio", "tool_result", "x"]
+        )
+    },
+    optional={"text": texts, "content": texts, "image_url": places, "source": places, "other": odd},
+)
+contents = st.none() | texts | st.lists(parts, max_size=3)
+messages = st.fixed_dictionaries(
+    {"role": st.sampled_from(["user", "assistant", "system"]), "content": contents},
+    optional={
+        "tool_calls": st.lists(odd, max_size=1),
+        "type": st.just("function_call_output"),
+        "output": contents,
+    },
+)
+kinds = st.fixed_dictionaries({"type": st.sampled_from(["text", "json_object", "json_schema", "none"])})
+bodies = st.fixed_dictionaries(
+    {"messages": st.lists(messages, max_size=3)},
+    optional={
+        "system": contents,
+        "instructions": texts,
+        "input": texts | st.lists(messages, max_size=3) | odd,
+        "prompt": texts | st.lists(texts, max_size=3) | odd,
+        "tools": st.none() | st.lists(odd, max_size=2),
+        "functions": st.lists(odd, max_size=2),
+        "tool_choice": kinds | st.sampled_from(["none", "auto"]),
+        "function_call": kinds | st.sampled_from(["none", "auto"]),
+        "response_format": kinds,
+        "text": st.fixed_dictionaries({"format": kinds}),
+        "output_config": st.fixed_dictionaries({"format": kinds}) | odd,
+        "max_tokens": st.none() | st.integers(-2, 9) | st.integers() | odd,
+        "max_completion_tokens": st.none() | st.integers(-2, 9),
+        "max_output_tokens": st.none() | st.integers(-2, 9),
+        "stream": st.none() | st.booleans(),
+    },
+)
+
+
+@given(bodies, st.sampled_from(sorted(SURFACES)))
+def test_both_readings_of_an_ordinary_body_say_the_same(members: dict[str, Any], name: str) -> None:
+    surface = SURFACES[name]
+    envelope = read(json.dumps({"model": "m", **members}).encode(), surface)
+    assert of(envelope, surface) == loose_requirements.of_fields(envelope, surface)
+
+
+def test_a_plain_body_is_read_once() -> None:
+    assert read(b'{"model":"m","messages":[{"content":"a"}]}', SURFACES["chat"]).ordinary is not None
+    assert read(b'{"model":"m","messages":[{"content":5}]}', SURFACES["chat"]).ordinary is None
 
 
 def test_deep_values_are_read_or_not_counted() -> None:

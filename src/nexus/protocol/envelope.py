@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import StrEnum
-from itertools import product
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -24,6 +24,7 @@ from nexus.protocol.json_spans import (
     locate,
     without_lone_surrogates,
 )
+from nexus.protocol.shapes import OTHER_SPELLINGS, Body, ChatBody, ordinary
 from nexus.protocol.surfaces import BodyKind, Surface
 
 
@@ -42,12 +43,17 @@ _NO_FIXES: Final[frozenset[Fix]] = frozenset()
 _STRING: Final = msgspec.json.Decoder(str)
 _QUOTED_MODEL: Final = b'"model"'
 _QUOTED_DEVELOPER: Final = b'"developer"'
+_TRACES: Final = MappingProxyType(
+    {
+        Fix.MAX_TOKENS: b'"max_completion_tokens"',
+        Fix.SYSTEM_ROLE: _QUOTED_DEVELOPER,
+        Fix.STOP_ARRAY: b'"stop"',
+    }
+)
 _HAS_MESSAGES: Final = frozenset({BodyKind.CHAT, BodyKind.MESSAGES})
-_OTHER_SPELLINGS: Final = frozenset(
-    "".join(letters) for letters in product(*((c, c.upper()) for c in "model"))
-) - {"model"}
 # Every letter of "model" is U+0064 to U+006F: an escaped spelling of the key holds this.
 _ESCAPED_LETTER: Final = b"\\u006"
+_BACKSLASH: Final = 0x5C
 _OTHER_ESCAPE: Final = b"\\u016"
 
 
@@ -56,20 +62,25 @@ class Envelope(msgspec.Struct, frozen=True, eq=False):
 
     Attributes:
         body: the bytes as they came.
-        fields: the top-level members, each value as its own bytes.
         model: the model asked for, or the default one.
         defaulted: the body names no model (none at all, or ``null``).
         stream: whether ``stream`` is the JSON value ``true``.
-        text: what ``fields`` were read from: ``body``, or a copy of the same length in which lone
-            surrogate escapes are replaced, so that places in it are places in ``body``.
+        text: what was read: ``body``, or a copy of the same length in which lone surrogate
+            escapes are replaced, so that places in it are places in ``body``.
+        ordinary: the members that Nexus looks at, when they all have an ordinary shape.
     """
 
     body: bytes
-    fields: Fields
     model: str
     defaulted: bool
     stream: bool
     text: bytes
+    ordinary: Body | None
+
+    @property
+    def fields(self) -> Fields:
+        """The top-level members, each value as its own bytes; read anew each time."""
+        return fields_of(self.text)
 
     def edited(self, *, model: str | None = None, fixes: frozenset[Fix] = _NO_FIXES) -> bytes:
         """Return the body for one backend; ``body`` itself when nothing changes.
@@ -79,48 +90,53 @@ class Envelope(msgspec.Struct, frozen=True, eq=False):
                 came without ``model`` gets the member only when this is given.
             fixes: what the backend needs.
         """
+        renamed = model is not None and (model != self.model or self.defaulted)
+        text = self.text
+        # A name that is written with escapes is not edited, so a plain search finds all work.
+        fixing = [fix for fix in fixes if text.find(_TRACES[fix]) >= 0] if fixes else ()
+        if not renamed and not fixing:
+            return self.body
+        fields = self.fields
         edits: list[Edit] = []
-        if model is not None and (model != self.model or self.defaulted):
-            self._edit_model(model, edits)
-        if not fixes:
-            return apply(self.body, edits)
-        if Fix.MAX_TOKENS in fixes and "max_tokens" not in self.fields:
-            edits.extend(self._max_tokens_edit())
-        if Fix.STOP_ARRAY in fixes:
-            edits.extend(self._stop_edit())
-        if Fix.SYSTEM_ROLE in fixes:
-            edits.extend(self._role_edits())
+        if model is not None and renamed:
+            self._edit_model(model, fields, edits)
+        if Fix.MAX_TOKENS in fixing and "max_tokens" not in fields:
+            edits.extend(self._max_tokens_edit(fields))
+        if Fix.STOP_ARRAY in fixing:
+            edits.extend(self._stop_edit(fields))
+        if Fix.SYSTEM_ROLE in fixing:
+            edits.extend(self._role_edits(fields))
         return apply(self.body, edits)
 
-    def _edit_model(self, model: str, edits: list[Edit]) -> None:
+    def _edit_model(self, model: str, fields: Fields, edits: list[Edit]) -> None:
         encoded = msgspec.json.encode(model)
-        value = self.fields.get("model")
+        value = fields.get("model")
         if value is not None:
             span = locate(self.text, "model", value)
             if span is not None:
                 edits.append(Edit(span.start, span.end, encoded))
         else:
             brace = self.text.index(b"{") + 1
-            comma = b"," if self.fields else b""
+            comma = b"," if fields else b""
             edits.append(Edit(brace, brace, _QUOTED_MODEL + b":" + encoded + comma))
 
-    def _max_tokens_edit(self) -> Iterator[Edit]:
-        value = self.fields.get("max_completion_tokens")
+    def _max_tokens_edit(self, fields: Fields) -> Iterator[Edit]:
+        value = fields.get("max_completion_tokens")
         if value is not None:
             span = locate(self.text, "max_completion_tokens", value)
             if span is not None:
                 yield Edit(span.key_start, span.key_end, b'"max_tokens"')
 
-    def _stop_edit(self) -> Iterator[Edit]:
-        value = self.fields.get("stop")
+    def _stop_edit(self, fields: Fields) -> Iterator[Edit]:
+        value = fields.get("stop")
         if value is not None and bytes(value).startswith(b'"'):
             span = locate(self.text, "stop", value)
             if span is not None:
                 yield Edit(span.start, span.start, b"[")
                 yield Edit(span.end, span.end, b"]")
 
-    def _role_edits(self) -> Iterator[Edit]:
-        value = self.fields.get("messages")
+    def _role_edits(self, fields: Fields) -> Iterator[Edit]:
+        value = fields.get("messages")
         if value is None:
             return
         messages = bytes(value)
@@ -166,6 +182,24 @@ def read(
         )
     if not body.isascii():
         _check_utf8(body)
+    members = ordinary(body, surface.body)
+    if members is not None and _is_plain(body, members):
+        model, stream = members.model or "", members.stream is True
+        return Envelope(body, model, defaulted=False, stream=stream, text=body, ordinary=members)
+    return _read_loosely(body, surface, members, default_model)
+
+
+def _is_plain(body: bytes, members: Body) -> bool:
+    """Tell whether there is nothing to refuse: one model, plainly written, and messages if need be."""
+    if not members.model or (isinstance(members, ChatBody) and members.messages is None):
+        return False
+    if _BACKSLASH in body and _ESCAPED_LETTER in body:
+        return False
+    return body.find(_QUOTED_MODEL, body.find(_QUOTED_MODEL) + len(_QUOTED_MODEL)) < 0
+
+
+def _read_loosely(body: bytes, surface: Surface, members: Body | None, default_model: str | None) -> Envelope:
+    """Read a body that is not plain, and say so if it is wrong."""
     text = body
     try:
         fields = fields_of(body)
@@ -179,7 +213,7 @@ def read(
         _check_messages(fields)
     stream = fields.get("stream")
     streams = stream is not None and bytes(stream) == b"true"
-    return Envelope(body, fields, model, named is None, streams, text)
+    return Envelope(body, model, named is None, streams, text, members)
 
 
 def _check_utf8(body: bytes) -> None:
@@ -212,24 +246,22 @@ def _refusal(body: bytes, error: Exception) -> InvalidRequest:
         return InvalidRequest("The request body begins with a byte-order mark; send JSON without it.")
     if isinstance(error, msgspec.ValidationError):
         return InvalidRequest("The request body is JSON but not an object; send a JSON object.")
-    return InvalidRequest(f"The request body is not valid JSON: {_reason(error)}.")
-
-
-def _reason(error: Exception) -> str:
-    return str(error).removeprefix("JSON is malformed: ").removesuffix(".")
+    reason = str(error).removeprefix("JSON is malformed: ").removesuffix(".")
+    return InvalidRequest(f"The request body is not valid JSON: {reason}.")
 
 
 def _read_model(text: bytes, fields: Fields) -> str | None:
     """Return the model that the body names, ``None`` for none."""
-    if not _OTHER_SPELLINGS.isdisjoint(fields):
-        # Go servers (Ollama) match names without regard to case: they would read another model.
+    if not OTHER_SPELLINGS.isdisjoint(fields):
         raise InvalidRequest(
             'The request has "model" in another spelling; send one member named "model".', param="model"
         )
     value = fields.get("model")
     if value is None:
         return None
-    if text.find(_QUOTED_MODEL) != text.rfind(_QUOTED_MODEL) or (b"\\" in text and _ESCAPED_LETTER in text):
+    if text.find(_QUOTED_MODEL) != text.rfind(_QUOTED_MODEL) or (
+        _BACKSLASH in text and _ESCAPED_LETTER in text
+    ):
         _check_one_model(text)
     raw = bytes(value)
     if raw == b"null":

@@ -6,9 +6,11 @@ A name keeps the case in which it arrived; comparisons are made on its lower cas
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
+from itertools import compress
+from operator import itemgetter
 from typing import Final
 
 Header = tuple[bytes, bytes]
@@ -54,6 +56,7 @@ _LOST_NAMES: Final = frozenset(
     }
 )
 _LOST_PREFIXES: Final = (b"access-control-", b"x-nexus-")
+_NAME_OF: Final = itemgetter(0)
 _HARMLESS_CONNECTION: Final = frozenset({b"keep-alive", b"close"})
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _SECONDS: Final = re.compile(rb"\d{1,20}(?:\.\d{1,20})?")
@@ -73,28 +76,31 @@ def find(headers: Iterable[Header], name: bytes) -> bytes | None:
     return None
 
 
-@lru_cache(maxsize=1024)
-def _is_lost(name: bytes) -> bool:
-    lowered = name.lower()
-    return lowered in _LOST_NAMES or lowered.startswith(_LOST_PREFIXES)
+@lru_cache(maxsize=128)
+def _judge_names(names: tuple[bytes, ...]) -> tuple[tuple[bool, ...], tuple[int, ...]]:
+    """Return for each name whether it stays, and the places of ``Connection``.
+
+    A server sends the same names in the same order with every reply.
+    """
+    lowered = [name.lower() for name in names]
+    kept = tuple(name not in _LOST_NAMES and not name.startswith(_LOST_PREFIXES) for name in lowered)
+    return kept, tuple(at for at, name in enumerate(lowered) if name == b"connection")
 
 
-def reply_headers(headers: Iterable[Header]) -> list[Header]:
+def reply_headers(headers: Sequence[Header]) -> list[Header]:
     """Return the headers of a backend's reply that the client gets, in order.
 
     Left out are hop-by-hop headers and those named in ``Connection`` (RFC 9110 7.6.1), what speaks
     of the backend's own address, ``Access-Control-*`` (CORS is the gateway's alone), any
     ``X-Nexus-*``, and the framing headers, which the server side writes itself.
     """
-    kept = []
+    kept_names, connections = _judge_names(tuple(map(_NAME_OF, headers)))
+    kept = list(compress(headers, kept_names))
     named: set[bytes] = set()
-    for header in headers:
-        if not _is_lost(header[0]):
-            kept.append(header)
-        elif len(header[0]) == 10 and header[0].lower() == b"connection":
-            lowered = header[1].strip().lower()
-            if lowered not in _HARMLESS_CONNECTION:
-                named.update(token.strip() for token in lowered.split(b","))
+    for at in connections:
+        lowered = headers[at][1].strip().lower()
+        if lowered not in _HARMLESS_CONNECTION:
+            named.update(token.strip() for token in lowered.split(b","))
     if named:
         return [header for header in kept if header[0].lower() not in named]
     return kept
@@ -154,6 +160,7 @@ def add_gateway(value: bytes | None, own_id: str) -> bytes:
     return ", ".join((*passed, own_id)).encode("latin-1")
 
 
+@lru_cache(maxsize=256)
 def media_type(value: bytes | None) -> bytes:
     """Return the type of a ``Content-Type`` in lower case, without parameters; empty without one."""
     return b"" if value is None else value.partition(b";")[0].strip().lower()
@@ -179,6 +186,7 @@ def content_coding(headers: Iterable[Header]) -> bytes | None:
     return None if coding in (b"", b"identity") else coding
 
 
+@lru_cache(maxsize=256)
 def header_value(text: str) -> bytes:
     """Return ``text`` as a field value: control characters, which could end the line, become ``?``."""
     if not text.isprintable():

@@ -7,145 +7,27 @@ for nothing here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
-from typing import Any, Final
-
-import msgspec
+from typing import Final
 
 from nexus.domain import Requirements
+from nexus.protocol import loose_requirements
 from nexus.protocol.envelope import Envelope
-from nexus.protocol.json_spans import Fields
-from nexus.protocol.surfaces import BodyKind, Surface
-
-_ANY: Final = msgspec.json.Decoder()
-_JSON_FORMATS: Final = frozenset({"json_object", "json_schema"})
-_LENGTH_NAMES: Final = ("max_completion_tokens", "max_tokens", "max_output_tokens")
-_IMAGE_PARTS: Final = frozenset({"image_url", "input_image", "image"})
-_MEMBERS_READ: Final = frozenset(
-    {"tools", "functions", "response_format", "text", "output_config", *_LENGTH_NAMES}
+from nexus.protocol.loose_requirements import IMAGE_PARTS, JSON_FORMATS, LENGTHS, longest, size
+from nexus.protocol.shapes import (
+    Body,
+    ChatBody,
+    CompletionBody,
+    EmbeddingBody,
+    Kind,
+    Message,
+    MessagesBody,
+    Part,
+    Place,
+    ResponsesBody,
 )
+from nexus.protocol.surfaces import Surface
 
-
-class _Prompt:
-    """A running sum over the parts of one prompt."""
-
-    __slots__ = ("audio", "images", "remote_image", "text_bytes")
-
-    def __init__(self) -> None:
-        self.text_bytes = 0
-        self.images = 0
-        self.remote_image = False
-        self.audio = False
-
-    def text(self, value: object) -> None:
-        # Templates trim the ends of a message.
-        if isinstance(value, str):
-            text = value.strip()
-            self.text_bytes += len(text) if text.isascii() else len(text.encode())
-
-    def answer(self, value: object) -> None:
-        """Count an earlier answer: templates of reasoning models leave its thoughts out."""
-        if isinstance(value, str):
-            self.text(value.rpartition("</think>")[2])
-        else:
-            self.content(value)
-
-    def content(self, value: object) -> None:
-        """Count a message's content: a string, or parts of it."""
-        if isinstance(value, str):
-            self.text(value)
-        elif isinstance(value, list):
-            for part in value:
-                if isinstance(part, dict):
-                    self._part(part)
-
-    def _part(self, part: dict[str, Any]) -> None:
-        kind = part.get("type")
-        if kind in ("text", "input_text"):
-            self.text(part.get("text"))
-        elif kind == "tool_result":
-            self.content(part.get("content"))
-        elif kind == "input_audio":
-            self.audio = True
-        elif isinstance(kind, str) and kind in _IMAGE_PARTS:
-            self.images += 1
-            url = _image_url(part)
-            if isinstance(url, str) and url[:8].lower().startswith(("http://", "https://")):
-                self.remote_image = True
-
-
-def _image_url(part: dict[str, Any]) -> object:
-    """Return where an image is: ``image_url`` (string or object), or an Anthropic ``source``."""
-    place = part.get("image_url")
-    if place is None:
-        place = part.get("source")
-    return place.get("url") if isinstance(place, dict) else place
-
-
-def _chat(fields: Fields, prompt: _Prompt) -> None:
-    _messages(_value(fields, "messages"), prompt)
-
-
-def _anthropic(fields: Fields, prompt: _Prompt) -> None:
-    prompt.content(_value(fields, "system"))
-    _messages(_value(fields, "messages"), prompt)
-
-
-def _messages(messages: object, prompt: _Prompt) -> None:
-    if not isinstance(messages, list):
-        return
-    for message in messages:
-        if not isinstance(message, dict):
-            continue
-        if message.get("role") == "assistant":
-            # Some templates (Llama 3.1's) write the calls and drop the words beside them.
-            if not message.get("tool_calls"):
-                prompt.answer(message.get("content"))
-        else:
-            prompt.content(message.get("content"))
-
-
-def _responses(fields: Fields, prompt: _Prompt) -> None:
-    prompt.text(_value(fields, "instructions"))
-    given = _value(fields, "input")
-    if isinstance(given, str):
-        prompt.text(given)
-        return
-    _messages(given, prompt)
-    if isinstance(given, list):
-        for item in given:
-            if isinstance(item, dict) and item.get("type") == "function_call_output":
-                prompt.content(item.get("output"))
-
-
-def _completion(fields: Fields, prompt: _Prompt) -> None:
-    _longest(_value(fields, "prompt"), prompt)
-
-
-def _embedding(fields: Fields, prompt: _Prompt) -> None:
-    _longest(_value(fields, "input"), prompt)
-
-
-def _longest(value: object, prompt: _Prompt) -> None:
-    """Count the longest of several prompts: each has the context to itself."""
-    longest = 0
-    for text in value if isinstance(value, list) else (value,):
-        prompt.text_bytes = 0
-        prompt.text(text)
-        longest = max(longest, prompt.text_bytes)
-    prompt.text_bytes = longest
-
-
-_READERS: Final[Mapping[BodyKind, Callable[[Fields, _Prompt], None]]] = MappingProxyType(
-    {
-        BodyKind.CHAT: _chat,
-        BodyKind.MESSAGES: _anthropic,
-        BodyKind.RESPONSES: _responses,
-        BodyKind.COMPLETION: _completion,
-        BodyKind.EMBEDDING: _embedding,
-    }
-)
+_THOUGHTS_END: Final = "</think>"
 
 
 def of(envelope: Envelope, surface: Surface) -> Requirements:
@@ -155,87 +37,120 @@ def of(envelope: Envelope, surface: Surface) -> Requirements:
         envelope: the body.
         surface: where it was posted.
     """
-    fields = envelope.fields
-    prompt = _Prompt()
-    _READERS[surface.body](fields, prompt)
-    max_tokens = None
-    tools = json = False
-    if not _MEMBERS_READ.isdisjoint(fields):
-        max_tokens = _max_tokens(fields)
-        tools = _needs_tools(fields)
-        json = _needs_json(fields)
+    body = envelope.ordinary
+    if body is None:
+        return loose_requirements.of_fields(envelope, surface)
+    parts: list[Part] = []
+    text_bytes = _prompt(body, parts)
+    images, remote_image, audio = 0, False, False
+    if parts:
+        more, images, remote_image, audio = _sum(parts)
+        text_bytes += more
     return Requirements(
-        surface=surface.name,
-        model=envelope.model,
-        stream=envelope.stream,
-        text_bytes=prompt.text_bytes,
-        images=prompt.images,
-        max_tokens=max_tokens,
-        vision=prompt.images > 0,
-        remote_image=prompt.remote_image,
-        audio=prompt.audio,
-        tools=tools,
-        json=json,
-        embeddings=surface.body is BodyKind.EMBEDDING,
+        surface.name,
+        envelope.model,
+        envelope.stream,
+        text_bytes,
+        images,
+        _max_tokens(body),
+        None,
+        images > 0,
+        remote_image,
+        audio,
+        (body.tools or body.functions) is not None and _needs_tools(body),
+        (body.response_format or body.text or body.output_config) is not None and _needs_json(body),
+        isinstance(body, EmbeddingBody),
     )
 
 
-def _value(fields: Fields, name: str) -> object:
-    raw = fields.get(name)
-    if raw is None:
-        return None
-    try:
-        return _ANY.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
+def _prompt(body: Body, parts: list[Part]) -> int:
+    """Return the bytes of the prompt's texts, and collect the parts that are still to be looked at."""
+    if isinstance(body, ChatBody):
+        text_bytes = _messages(body.messages or (), parts)
+        return text_bytes + _content(body.system, parts) if isinstance(body, MessagesBody) else text_bytes
+    if isinstance(body, ResponsesBody):
+        return size(body.instructions or "") + _input(body.input, parts)
+    if isinstance(body, CompletionBody):
+        return longest(body.prompt)
+    return longest(body.input) if isinstance(body, EmbeddingBody) else 0
 
 
-def _max_tokens(fields: Fields) -> int | None:
+def _messages(messages: list[Message] | tuple[()], parts: list[Part]) -> int:
+    text_bytes = 0
+    for message in messages:
+        content = message.content
+        if message.role == "assistant":
+            # Some templates (Llama 3.1's) write the calls and drop the words beside them; those of
+            # reasoning models leave the thoughts of earlier answers out.
+            if message.tool_calls:
+                continue
+            if isinstance(content, str):
+                content = content.rpartition(_THOUGHTS_END)[2]
+        if isinstance(content, str):
+            text_bytes += size(content)
+        elif content:
+            parts += content
+    return text_bytes
+
+
+def _input(given: str | list[Message] | None, parts: list[Part]) -> int:
+    if given is None or isinstance(given, str):
+        return size(given or "")
+    outputs = (item.output for item in given if item.type == "function_call_output")
+    return _messages(given, parts) + sum(_content(output, parts) for output in outputs)
+
+
+def _content(content: str | list[Part] | None, parts: list[Part]) -> int:
+    if isinstance(content, str):
+        return size(content)
+    parts += content or ()
+    return 0
+
+
+def _sum(parts: list[Part]) -> tuple[int, int, bool, bool]:
+    """Return text bytes, number of images, whether one is remote, and whether there is audio."""
+    text_bytes = images = 0
+    remote = audio = False
+    while parts:
+        part = parts.pop()
+        kind = part.type
+        if kind in ("text", "input_text"):
+            text_bytes += size(part.text or "")
+        elif kind == "tool_result":
+            text_bytes += _content(part.content, parts)
+        elif kind == "input_audio":
+            audio = True
+        elif kind in IMAGE_PARTS:
+            images += 1
+            remote = remote or _is_remote(part.source if part.image_url is None else part.image_url)
+    return text_bytes, images, remote, audio
+
+
+def _is_remote(place: str | Place | None) -> bool:
+    url = place.url if isinstance(place, Place) else place
+    return url is not None and url[:8].lower().startswith(("http://", "https://"))
+
+
+def _max_tokens(body: Body) -> int | None:
     """Return the smallest positive integer of the names for it: a lower bound like the rest."""
-    smallest = None
-    for name in _LENGTH_NAMES:
-        raw = fields.get(name)
-        if raw is not None:
-            digits = bytes(raw)
-            if digits.isdigit() and len(digits) < 19 and digits != b"0":
-                value = int(digits)
-                smallest = value if smallest is None else min(smallest, value)
-    return smallest
+    given = body.max_tokens
+    if body.max_completion_tokens is None and body.max_output_tokens is None:
+        return given if given is not None and given in LENGTHS else None
+    named = (given, body.max_completion_tokens, body.max_output_tokens)
+    return min((value for value in named if value is not None and value in LENGTHS), default=None)
 
 
-def _needs_tools(fields: Fields) -> bool:
-    return (_is_filled(fields.get("tools")) and not _is_none(fields, "tool_choice")) or (
-        _is_filled(fields.get("functions")) and not _is_none(fields, "function_call")
-    )
+def _needs_tools(body: Body) -> bool:
+    if body.tools and not _says_none(body.tool_choice):
+        return True
+    return bool(body.functions) and not _says_none(body.function_call)
 
 
-def _is_filled(raw: msgspec.Raw | None) -> bool:
-    """Tell whether a value is an array with something in it."""
-    if raw is None:
-        return False
-    text = bytes(raw)
-    return text.startswith(b"[") and not text[1:].lstrip().startswith(b"]")
+def _says_none(choice: str | Kind | None) -> bool:
+    return (choice.type if isinstance(choice, Kind) else choice) == "none"
 
 
-def _is_none(fields: Fields, name: str) -> bool:
-    choice = _value(fields, name)
-    if isinstance(choice, dict):
-        choice = choice.get("type")
-    return choice == "none"
-
-
-def _needs_json(fields: Fields) -> bool:
-    return (
-        _is_json(_value(fields, "response_format"))
-        or _is_json(_member(_value(fields, "text"), "format"))
-        or _is_json(_member(_value(fields, "output_config"), "format"))
-    )
-
-
-def _member(value: object, name: str) -> object:
-    return value.get(name) if isinstance(value, dict) else None
-
-
-def _is_json(value: object) -> bool:
-    kind = _member(value, "type")
-    return isinstance(kind, str) and kind in _JSON_FORMATS
+def _needs_json(body: Body) -> bool:
+    formats = [body.response_format]
+    formats += [holder.format for holder in (body.text, body.output_config) if holder is not None]
+    return any(kind is not None and kind.type in JSON_FORMATS for kind in formats)

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
 from nexus.domain import Usage
+
+_Count = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class _Counts(msgspec.Struct, gc=False):
+    """What nearly every backend says: the members of OpenAI's ``usage``, as whole numbers."""
+
+    prompt_tokens: _Count
+    completion_tokens: _Count
+
+
+class _Counted(msgspec.Struct, gc=False):
+    usage: _Counts
 
 
 class _Reply(msgspec.Struct, gc=False):
     usage: Any = None
 
 
+_COUNTED: Final = msgspec.json.Decoder(_Counted)
 _REPLY: Final = msgspec.json.Decoder(_Reply)
 
 
@@ -22,6 +36,13 @@ def usage_of(body: bytes) -> Usage | None:
     Args:
         body: any bytes; what is not JSON or says nothing gives ``None``.
     """
+    try:
+        counts = _COUNTED.decode(body).usage
+        return Usage(counts.prompt_tokens, counts.completion_tokens)
+    except msgspec.ValidationError:
+        pass
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
     try:
         return read_usage(_REPLY.decode(body).usage)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
