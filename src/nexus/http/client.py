@@ -165,16 +165,25 @@ class HttpClient:
         method: str,
         total_at: float,
     ) -> None:
-        connection = self._pool.take(origin, self._clock.now())
-        if connection is not None:
+        now = self._clock.now()
+        connection = self._pool.take(origin, now)
+        while True:
+            if connection is None:
+                connection = await self._connector.connect(origin, self, timeouts.connect)
+                now = self._clock.now()
+            exchange = connection.begin(request, handler, timeouts, method, now, total_at)
             try:
-                await connection.run(request, handler, timeouts, method, total_at)
-            except StaleConnection:
-                pass
-            else:
+                await exchange.future
+            except BaseException:
+                exchange.finish()
+                raise
+            error = exchange.error
+            if error is None:
                 return
-        connection = await self._connector.connect(origin, self, timeouts.connect)
-        await connection.run(request, handler, timeouts, method, total_at)
+            if not isinstance(error, StaleConnection):
+                raise error
+            # Only a reused connection is ever stale: the second one is fresh, and the last.
+            connection = None
 
     async def _exchange_in_turn(
         self,

@@ -7,6 +7,7 @@ Laws held here: a handler is called between ``connected`` and the end of its exc
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from math import inf
 from typing import Protocol
 
@@ -89,8 +90,9 @@ class Carrier(Protocol):
         """End the running exchange and close."""
         ...
 
-    def now(self) -> float:
-        """Monotonic seconds."""
+    @property
+    def now(self) -> Callable[[], float]:
+        """Tells monotonic seconds."""
         ...
 
 
@@ -105,14 +107,15 @@ class Exchange:
             since an exception in a future that nobody awaits any more is logged as forgotten.
     """
 
-    __slots__ = ("_carrier", "_remaining", "_timeouts", "begun", "error", "future", "idle", "total_at")
+    __slots__ = ("_carrier", "_timeouts", "begun", "error", "future", "idle", "paused_for", "total_at")
 
     def __init__(
         self, carrier: Carrier, timeouts: Timeouts, total_at: float, future: asyncio.Future[None]
     ) -> None:
         self._carrier: Carrier | None = carrier
         self._timeouts = timeouts
-        self._remaining: float | None = None
+        # Seconds that were left to the phase when reading was stopped; None while it goes on.
+        self.paused_for: float | None = None
         self.total_at = total_at
         self.future = future
         self.error: BaseException | None = None
@@ -120,40 +123,37 @@ class Exchange:
         # Seconds that every arrival of bytes buys: 0 in the first-byte phase and while paused.
         self.idle = 0.0
 
-    @property
-    def paused(self) -> bool:
-        """Whether reading is stopped."""
-        return self._remaining is not None
-
     def pause(self) -> None:
         """See :meth:`Flow.pause`."""
         carrier = self._carrier
-        if carrier is not None and self._remaining is None:
-            self._remaining = carrier.deadline - carrier.now()
+        if carrier is not None and self.paused_for is None:
+            self.paused_for = carrier.deadline - carrier.now()
             self.idle = 0.0
             carrier.deadline = self.total_at
             carrier.pause_reading()
 
     def resume(self) -> None:
         """See :meth:`Flow.resume`."""
-        carrier, remaining = self._carrier, self._remaining
+        carrier, remaining = self._carrier, self.paused_for
         if carrier is not None and remaining is not None:
-            self._remaining = None
+            self.paused_for = None
             self.idle = (self._timeouts.idle or inf) if self.begun else 0.0
-            self._extend(remaining)
+            carrier.deadline = min(carrier.now() + remaining, self.total_at)
             carrier.resume_reading()
 
     def first_byte(self) -> None:
         """See :meth:`Flow.first_byte`."""
-        if self._carrier is None or self.begun:
+        carrier = self._carrier
+        if carrier is None or self.begun:
             return
         self.begun = True
         idle = self._timeouts.idle or inf
-        if self._remaining is None:
-            self.idle = idle
-            self._extend(idle)
-        else:
-            self._remaining = idle
+        if self.paused_for is not None:
+            self.paused_for = idle
+            return
+        self.idle = idle
+        at = carrier.now() + idle
+        carrier.deadline = at if self.total_at == inf else min(at, self.total_at)
 
     def finish(self) -> None:
         """See :meth:`Flow.finish`."""
@@ -179,8 +179,3 @@ class Exchange:
         self.error = error
         if not self.future.done():
             self.future.set_result(None)
-
-    def _extend(self, seconds: float) -> None:
-        carrier = self._carrier
-        if carrier is not None:
-            carrier.deadline = min(carrier.now() + seconds, self.total_at)

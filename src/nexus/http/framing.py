@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from math import inf
+from typing import Final
 
 import msgspec
 
@@ -11,7 +12,7 @@ from nexus.errors import UpstreamProtocolError
 from nexus.protocol.headers import Header
 
 # Of a server's announced keep-alive time, what is left to it for closing.
-_KEEP_ALIVE_MARGIN = 0.5
+_KEEP_ALIVE_MARGIN: Final = 0.5
 
 
 class Framing(msgspec.Struct, frozen=True):
@@ -25,6 +26,11 @@ class Framing(msgspec.Struct, frozen=True):
 
     until_close: bool
     idle_seconds: float
+
+
+_LASTING: Final = Framing(until_close=False, idle_seconds=inf)
+_FINAL: Final = Framing(until_close=False, idle_seconds=0.0)
+_UNTIL_CLOSE: Final = Framing(until_close=True, idle_seconds=0.0)
 
 
 def read_framing(headers: Iterable[Header], version: str, *, bodiless: bool, lasting: bool) -> Framing:
@@ -52,14 +58,19 @@ def read_framing(headers: Iterable[Header], version: str, *, bodiless: bool, las
         elif size == 10 and name.lower() == b"keep-alive":
             keep_alive = value
     if coding is not None:
-        if length is not None:
-            raise UpstreamProtocolError("a reply with both Content-Length and Transfer-Encoding")
-        if coding.strip().lower() != b"chunked":
-            raise UpstreamProtocolError(f"a reply in the transfer coding {coding[:40]!r}")
-    until_close = length is None and coding is None and not bodiless
-    if version != "1.1" or not lasting or until_close:
-        return Framing(until_close, 0.0)
-    return Framing(until_close, inf if keep_alive is None else _announced(keep_alive))
+        _check_coding(coding, length)
+    elif length is None and not bodiless:
+        return _UNTIL_CLOSE
+    if version != "1.1" or not lasting:
+        return _FINAL
+    return _LASTING if keep_alive is None else Framing(until_close=False, idle_seconds=_announced(keep_alive))
+
+
+def _check_coding(coding: bytes, length: bytes | None) -> None:
+    if length is not None:
+        raise UpstreamProtocolError("a reply with both Content-Length and Transfer-Encoding")
+    if coding.strip().lower() != b"chunked":
+        raise UpstreamProtocolError(f"a reply in the transfer coding {coding[:40]!r}")
 
 
 def _announced(keep_alive: bytes) -> float:

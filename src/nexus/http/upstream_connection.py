@@ -39,7 +39,7 @@ class ConnectionOwner(Protocol):
         ...
 
 
-class UpstreamConnection(asyncio.Protocol):
+class UpstreamConnection(UpstreamReply, asyncio.Protocol):
     """A client connection to ``origin``; one exchange at a time.
 
     Args:
@@ -51,18 +51,14 @@ class UpstreamConnection(asyncio.Protocol):
 
     __slots__ = (
         "_abandoned",
-        "_answered",
-        "_clock",
         "_counted",
         "_exchange",
-        "_limits",
         "_loop",
         "_owner",
-        "_reply",
         "_reused",
         "_transport",
         "deadline",
-        "origin",
+        "now",
     )
 
     def __init__(
@@ -73,19 +69,16 @@ class UpstreamConnection(asyncio.Protocol):
         limits: UpstreamLimits,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
-        self.origin = origin
+        UpstreamReply.__init__(self, origin, limits)
         self.deadline = inf
+        self.now = clock.now
         self._owner = owner
-        self._clock = clock
-        self._limits = limits
         self._loop = loop
-        self._reply = UpstreamReply(origin, limits)
         self._transport: asyncio.Transport | None = None
         self._exchange: Exchange | None = None
         self._abandoned = False
         self._counted = False
         self._reused = False
-        self._answered = False
 
     # The exchange
 
@@ -106,9 +99,15 @@ class UpstreamConnection(asyncio.Protocol):
         self._let_go()
         return self._transport is not None
 
-    async def run(
-        self, request: bytes, handler: ResponseHandler, timeouts: Timeouts, method: str, total_at: float
-    ) -> None:
+    def begin(
+        self,
+        request: bytes,
+        handler: ResponseHandler,
+        timeouts: Timeouts,
+        method: str,
+        now: float,
+        total_at: float,
+    ) -> Exchange:
         """Send ``request`` and tell ``handler`` the reply.
 
         Args:
@@ -116,37 +115,38 @@ class UpstreamConnection(asyncio.Protocol):
             handler: told the reply.
             timeouts: the phases' limits.
             method: the request's; it decides whether a reply may lack a body.
+            now: monotonic seconds.
             total_at: when all must have ended, in monotonic seconds.
 
-        Raises:
-            StaleConnection: a reused connection died without a byte.
-            UpstreamError: the reply did not become complete.
+        Returns:
+            The running exchange, or one that has ended already. Its error is a
+            :class:`StaleConnection` when a reused connection died without a byte.
         """
-        exchange = Exchange(self, timeouts, total_at, self._loop.create_future())
+        exchange = Exchange(self, timeouts, total_at, asyncio.Future(loop=self._loop))
         self._exchange = exchange
-        self.deadline = min(self._clock.now() + (timeouts.first_byte or inf), total_at)
-        self._answered = False
-        self._reply.begin(handler, method)
-        transport = self._transport
+        first_byte = timeouts.first_byte
+        at = now + first_byte if first_byte else inf
+        self.deadline = at if total_at == inf else min(at, total_at)
+        self.expect(handler, method)
         try:
             handler.connected(exchange)
-            if self._exchange is exchange:
-                if transport is None or transport.is_closing():
-                    self.end(self._death(None))
-                else:
-                    transport.write(request)
-                    await exchange.future
-        finally:
-            if self._exchange is exchange:
-                self.end(None)
-        if exchange.error is not None:
-            raise exchange.error
+        except BaseException:
+            exchange.finish()
+            raise
+        transport = self._transport
+        if self._exchange is not exchange:
+            pass
+        elif transport is None or transport.is_closing():
+            self.end(self._death(None))
+        else:
+            transport.write(request)
+        return exchange
 
     def end(self, error: BaseException | None) -> None:
         """End the running exchange, if any, and close the socket at once."""
         exchange = self._exchange
         self._exchange = None
-        self._reply.stop()
+        self._handler = None
         self.deadline = inf
         self._owner.closing(self)
         if self._transport is not None:
@@ -159,10 +159,6 @@ class UpstreamConnection(asyncio.Protocol):
         exchange = self._exchange
         self.end(exchange.overdue(now) if exchange is not None else None)
 
-    def now(self) -> float:
-        """Monotonic seconds."""
-        return self._clock.now()
-
     def pause_reading(self) -> None:
         """Take no more bytes; what one read has brought is still told."""
         if self._transport is not None and not self._transport.is_closing():
@@ -173,34 +169,30 @@ class UpstreamConnection(asyncio.Protocol):
         if self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
 
-    def _settle(self) -> None:
+    def _settle(self, exchange: Exchange) -> None:
         """The reply is complete: rest in the pool, or close."""
-        exchange, framing, transport = self._exchange, self._reply.framing, self._transport
-        if exchange is None or framing is None or transport is None:
+        framing, transport = self.framing, self._transport
+        if framing is None or transport is None:
             return
-        idle = min(self._limits.idle_seconds, framing.idle_seconds)
-        if (
-            self._reply.overlong
-            or idle <= 0
-            or transport.is_closing()
-            or transport.get_write_buffer_size() > 0
-        ):
+        idle = self._limits.idle_seconds
+        if framing.idle_seconds != inf:
+            idle = min(idle, framing.idle_seconds)
+        if self.overlong or idle <= 0 or transport.is_closing() or transport.get_write_buffer_size():
             self.end(None)
             return
-        if exchange.paused:
+        if exchange.paused_for is not None:
             transport.resume_reading()
-        self._exchange = None
-        self._reply.stop()
+        self._exchange = self._handler = None
         self._reused = True
-        self.deadline = self._clock.now() + idle
+        self.deadline = self.now() + idle
         self._owner.rests(self)
         exchange.close(None)
 
     def _death(self, cause: BaseException | None) -> UpstreamClosed | StaleConnection:
         error: UpstreamClosed | StaleConnection
-        if self._reused and not self._answered:
+        if self._reused and not self._begun:
             error = StaleConnection(f"{self.origin} had closed an idle connection")
-        elif self._reply.framing is None:
+        elif self.framing is None:
             error = UpstreamClosed(
                 f"{self.origin} closed the connection before its reply's head was complete"
             )
@@ -227,18 +219,18 @@ class UpstreamConnection(asyncio.Protocol):
             # Nobody asked: whatever it is, the next reply could not be told from it.
             self.end(None)
             return
-        self._answered = True
         if exchange.idle:
-            self.deadline = min(self._clock.now() + exchange.idle, exchange.total_at)
-        failure = self._reply.feed(data)
+            at = self.now() + exchange.idle
+            self.deadline = at if exchange.total_at == inf else min(at, exchange.total_at)
+        failure = self.feed(data)
         if failure is not None:
             self.end(failure)
-        elif self._reply.complete:
-            self._settle()
+        elif self.complete and self._exchange is exchange:
+            self._settle(exchange)
 
     def eof_received(self) -> None:
         """The end of a reply without a length; otherwise a broken one."""
-        framing = self._reply.framing
+        framing = self.framing
         if self._exchange is not None and framing is not None and framing.until_close:
             self.end(None)
         else:
@@ -247,7 +239,7 @@ class UpstreamConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """See :meth:`asyncio.BaseProtocol.connection_lost`."""
         self.end(self._death(exc))
-        self._reply.release()
+        self.release()
         self._let_go()
 
     def _let_go(self) -> None:

@@ -25,78 +25,87 @@ _EMPTY: Final = frozenset((204, 205))
 class UpstreamReply:
     """Parses what arrives and tells it to the handler of the running exchange.
 
+    A connection is one of these, rather than has one: every byte of every reply passes here.
+
     Attributes:
+        origin: whose replies these are.
         framing: how the running reply is delimited, once its head is whole.
         complete: its last byte has come.
         overlong: bytes came that belong to no reply.
 
     Args:
-        origin: for messages.
+        origin: whose replies these are.
         limits: bytes and fields of a head.
     """
 
     __slots__ = (
+        "_begun",
+        "_feed",
         "_handler",
         "_headers",
+        "_http11",
         "_limits",
         "_method",
-        "_origin",
         "_parser",
         "_silent",
         "complete",
         "framing",
+        "origin",
         "overlong",
     )
 
     def __init__(self, origin: Origin, limits: UpstreamLimits) -> None:
-        self._origin = origin
+        self.origin = origin
         self._limits = limits
         self._parser = httptools.HttpResponseParser(self)
+        self._feed = self._parser.feed_data
         self._handler: ResponseHandler | None = None
         self._headers: list[Header] = []
         self._method = ""
+        self._begun = False
+        self._http11 = False
         # Bytes since the last one of a body: heads, chunk framing and trailers are bounded by it.
         self._silent = 0
         self.framing: Framing | None = None
         self.complete = False
         self.overlong = False
 
-    def begin(self, handler: ResponseHandler, method: str) -> None:
+    def expect(self, handler: ResponseHandler, method: str) -> None:
         """Expect the reply to a request with ``method``."""
         self._handler = handler
         self._method = method
+        self._begun = False
         self._silent = 0
         self.framing = None
         self.complete = self.overlong = False
 
-    def stop(self) -> None:
-        """Tell nobody anything any more."""
-        self._handler = None
-
     def release(self) -> None:
         """Let go of the parser, which refers back: nothing is fed any more."""
         self._handler = None
-        del self._parser
+        del self._parser, self._feed
 
     def feed(self, data: bytes) -> BaseException | None:
         """Parse ``data``; return what must end the exchange: a protocol error or the handler's own."""
+        if not self._begun:
+            self._begun = True
+            self._http11 = data.startswith(b"HTTP/1.1 ")
         self._silent += len(data)
         try:
-            self._parser.feed_data(data)
+            self._feed(data)
         except httptools.HttpParserError as error:
             if not self.complete:
                 return self._explained(error)
             self.overlong = True
         if self._silent > self._limits.head_bytes and not self.complete:
             return UpstreamProtocolError(
-                f"{self._origin} sent more than {self._limits.head_bytes} bytes of head or chunk framing"
+                f"{self.origin} sent more than {self._limits.head_bytes} bytes of head or chunk framing"
             )
         return None
 
     def _explained(self, error: httptools.HttpParserError) -> BaseException:
         if isinstance(error, httptools.HttpParserCallbackError) and error.__context__ is not None:
             return error.__context__
-        explained = UpstreamProtocolError(f"{self._origin} sent bytes that are not HTTP/1.1: {error}")
+        explained = UpstreamProtocolError(f"{self.origin} sent bytes that are not HTTP/1.1: {error}")
         explained.__cause__ = error
         return explained
 
@@ -122,16 +131,17 @@ class UpstreamReply:
             return
         status = parser.get_status_code()
         if 102 <= status < 200 or status == 100:
+            self._http11 = False
             return
         headers, method = self._headers, self._method
         if not 200 <= status <= 599 or (method == "POST" and status in _EMPTY):
-            raise UpstreamProtocolError(f"{self._origin} answered with the impossible status {status}")
+            raise UpstreamProtocolError(f"{self.origin} answered with the impossible status {status}")
         if len(headers) > self._limits.fields:
-            raise UpstreamProtocolError(f"{self._origin} sent more than {self._limits.fields} fields")
+            raise UpstreamProtocolError(f"{self.origin} sent more than {self._limits.fields} fields")
         bodiless = status in _BODILESS or method == "HEAD"
-        self.framing = read_framing(
-            headers, parser.get_http_version(), bodiless=bodiless, lasting=parser.should_keep_alive()
-        )
+        # Asking the parser for the version costs as much as all else here: most replies show it.
+        version = "1.1" if self._http11 else parser.get_http_version()
+        self.framing = read_framing(headers, version, bodiless=bodiless, lasting=parser.should_keep_alive())
         handler.head(status, headers)
         if method == "HEAD":
             # llhttp does not know the request and would wait for a body: no reuse after this.
