@@ -30,17 +30,28 @@ class Bodies:
 
     def __init__(self) -> None:
         self.pieces: list[list[bytes]] = []
-        self.complete = False
+        self.whole: list[bool] = []
+        self.framed: list[bool] = []
+
+    @property
+    def complete(self) -> bool:
+        """The last message is."""
+        return bool(self.whole) and self.whole[-1]
 
     def on_message_begin(self) -> None:
         self.pieces.append([])
-        self.complete = False
+        self.whole.append(False)
+        self.framed.append(False)
+
+    def on_header(self, name: bytes, _: bytes) -> None:
+        if name.lower() in (b"content-length", b"transfer-encoding"):
+            self.framed[-1] = True
 
     def on_body(self, data: bytes) -> None:
         self.pieces[-1].append(data)
 
     def on_message_complete(self) -> None:
-        self.complete = True
+        self.whole[-1] = True
 
 
 class ChaosClient(asyncio.Protocol):

@@ -13,11 +13,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-import httptools
 import pytest
 import uvloop
-from tests.faults.chaos_client import Bodies, ChaosClient, Got
+from tests.faults.chaos_client import ChaosClient, Got
 from tests.faults.rows import KINDS
+from tests.faults.verdict import carried, verdict_of
 from tests.support.gateway import RunningGateway, backend_toml, serve
 
 from nexus import testing
@@ -45,19 +45,6 @@ strategy = "round_robin"
 [logging]
 level = "info"
 """
-ERROR_CODES: Final = {
-    "upstream_closed",
-    "upstream_timeout",
-    "upstream_incomplete",
-}
-REPLY_CODES: Final = {
-    404: "model_not_found",
-    429: "rate_limit_exceeded",
-    502: ("bad_gateway", "backend_credentials"),
-    503: "service_unavailable",
-    504: "gateway_timeout",
-    508: "loop_detected",
-}
 MODELS: Final = (FakeModel("m"), FakeModel("big", reply="x" * 100_000))
 
 Make = Callable[[random.Random], Fault]
@@ -177,7 +164,7 @@ class Run:
                 self.rng.choice(self.backends).next(testing.Stall(Stage.ACCEPT, release=_soon(0.5)))
             stream = self.rng.random() < 0.5
             got = await self._ask(client, _request(name, self.rng, stream=stream))
-            self._judge(name, got, stream=stream)
+            self._judge(name, got)
             self.sent.pop(name, None)
         client.close()
 
@@ -199,16 +186,15 @@ class Run:
             request, leave=lambda client: void(loop.call_later(rng.random() / 20, client.depart))
         )
 
-    def _judge(self, name: str, got: Got, *, stream: bool) -> None:
+    def _judge(self, name: str, got: Got) -> None:
         if got.left:
             self.verdicts["left"] += 1
             return
         self.answered.add(name)
-        bodies = [_body(b"".join(pieces)) for pieces in self.sent.get(name, ())]
-        verdict = _verdict(got, bodies, stream=stream)
-        assert verdict, (
-            f"{name}: {got.status} {got.complete} {got.body[-600:]!r} of {[b[-300:] for b in bodies]!r}"
-        )
+        bodies = [carried(b"".join(pieces)) for pieces in self.sent.get(name, ())]
+        verdict = verdict_of(got, bodies)
+        sent = [(each.body[-300:], each.whole) for each in bodies]
+        assert verdict, f"{name}: {got.status} {got.complete} {got.body[-600:]!r} of {sent!r}"
         self.verdicts[verdict] += 1
 
 
@@ -235,41 +221,6 @@ def _request(name: str, rng: random.Random, *, stream: bool) -> bytes:
         f"X-Request-Id: {name}\r\nContent-Length: {len(data)}\r\n\r\n"
     )
     return head.encode() + data
-
-
-def _body(wire: bytes) -> bytes:
-    """The body that a backend's bytes carried, as far as they went."""
-    bodies = Bodies()
-    parser = httptools.HttpResponseParser(bodies)
-    with suppress(httptools.HttpParserError, httptools.HttpParserUpgrade):
-        parser.feed_data(wire)
-    full = [b"".join(pieces) for pieces in bodies.pieces]
-    return next((body for body in reversed(full) if body), b"")
-
-
-def _verdict(got: Got, bodies: list[bytes], *, stream: bool) -> str:
-    """Name what a reply is; empty when it is nothing that may be."""
-    if not got.complete:
-        # Only a reply that was too long to be held may be cut.
-        long = not stream and len(got.body) > 65_536 and any(body.startswith(got.body) for body in bodies)
-        return "cut" if long else ""
-    if got.body in bodies:
-        return f"relayed {got.status}"
-    if stream and got.status == 200:
-        return _broken(got.body, bodies)
-    error = json.loads(got.body)["error"]
-    known = error["code"] in REPLY_CODES.get(got.status, ())
-    shaped = set(error) - {"context"} == {"message", "type", "param", "code"} and error["message"]
-    return f"error {got.status}" if known and shaped else ""
-
-
-def _broken(body: bytes, bodies: list[bytes]) -> str:
-    relayed, found, event = body.rpartition(b'data: {"error":')
-    if not found or not event.endswith(b"\n\n") or not relayed.endswith(b"\n\n"):
-        return ""
-    code = json.loads(b'{"error":' + event)["error"]["code"]
-    same = any(sent.startswith((relayed, relayed[:-2])) for sent in bodies)
-    return f"event {code}" if same and code in ERROR_CODES and b"[DONE]" not in relayed else ""
 
 
 def _sockets() -> int:
