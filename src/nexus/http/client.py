@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from math import inf
-from typing import Any
+from typing import Any, Final
 
 from nexus.domain import Origin
 from nexus.errors import ConnectTimeout, StaleConnection, UpstreamClosed
@@ -27,6 +27,8 @@ from nexus.protocol.headers import Header
 from nexus.tasks import Clock, DeadlineWatch, TaskOwner
 
 __all__ = ["Fetched", "Flow", "HttpClient", "ResponseHandler", "Timeouts", "request_bytes"]
+
+_FIELD: Final = b": ".join
 
 
 class HttpClient:
@@ -243,10 +245,10 @@ def request_bytes(
         body: sent by length; no length is announced for an empty body except where a body is
             expected (RFC 9110 8.6).
     """
-    lines = [b"%b %b HTTP/1.1\r\nHost: %b\r\n" % (method.encode(), target, host)]
-    lines += [b"%b: %b\r\n" % header for header in headers]
+    lines = [b"%b %b HTTP/1.1\r\nHost: %b" % (method.encode(), target, host)]
+    lines.extend(map(_FIELD, headers))
     if body or method in ("POST", "PUT", "PATCH"):
-        lines.append(b"Content-Length: %d\r\n" % len(body))
-    lines.append(b"\r\n")
+        lines.append(b"Content-Length: %d" % len(body))
+    lines.append(b"")
     lines.append(body)
-    return b"".join(lines)
+    return b"\r\n".join(lines)

@@ -47,6 +47,10 @@ class Phase(Enum):
     """Nothing more is read; what is unsent may still leave."""
 
 
+# Looking a member up in its class costs more than everything else done with it.
+_IDLE, _HEAD, _BODY, _REPLY, _LINGER, _CLOSING = Phase
+
+
 class ClientConnection(asyncio.Protocol):
     """Reads requests off one socket and hands them to the application, one at a time.
 
@@ -82,7 +86,7 @@ class ClientConnection(asyncio.Protocol):
         self._reader = RequestReader(context.limits)
         self._transport: asyncio.Transport
         self._peer: str | None = None
-        self._phase = Phase.IDLE
+        self._phase = _IDLE
         self._request: Request | None = None
         self._reply: Reply | None = None
         self._task: asyncio.Task[None] | None = None
@@ -112,13 +116,13 @@ class ClientConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """See :class:`asyncio.Protocol`."""
         phase = self._phase
-        if phase is Phase.CLOSING:
+        if phase is _CLOSING:
             return
-        if phase is Phase.LINGER:
+        if phase is _LINGER:
             self._discard(len(data))
             return
         self._reader.feed(data)
-        if phase is Phase.REPLY or self._writing_paused:
+        if phase is _REPLY or self._writing_paused:
             self._hold()
         else:
             self._advance()
@@ -150,10 +154,10 @@ class ClientConnection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """See :class:`asyncio.Protocol`."""
         self._writing_paused = False
-        if self._phase is Phase.REPLY:
+        if self._phase is _REPLY:
             if self._reply is not None and self._reply.on_resume is not None:
                 self._reply.on_resume()
-        elif self._phase is Phase.IDLE:
+        elif self._phase is _IDLE:
             self._rest()
         else:
             self._read_on()
@@ -164,15 +168,15 @@ class ClientConnection(asyncio.Protocol):
     def expired(self, now: float) -> None:
         """See :class:`nexus.tasks.Expiring`."""
         phase = self._phase
-        if phase is Phase.HEAD:
+        if phase is _HEAD:
             self._refuse(RequestTimeout("The request's head took too long to arrive."))
-        elif phase is Phase.BODY:
+        elif phase is _BODY:
             self._refuse(RequestTimeout("The request's body stopped arriving."))
-        elif phase is not Phase.LINGER and (unsent := self._transport.get_write_buffer_size()):
+        elif phase is not _LINGER and (unsent := self._transport.get_write_buffer_size()):
             self._check_taking(now, unsent)
-        elif phase is Phase.REPLY:
+        elif phase is _REPLY:
             self._expire_in(self._context.limits.write_seconds)
-        elif phase is Phase.IDLE:
+        elif phase is _IDLE:
             self._close()
         else:
             self._transport.abort()
@@ -206,18 +210,16 @@ class ClientConnection(asyncio.Protocol):
             return
         self._advancing = True
         try:
-            while self._ready() and self._step():
-                pass
+            while not self._writing_paused:
+                phase = self._phase
+                if phase is not _IDLE and phase is not _HEAD and phase is not _BODY:
+                    break
+                if not self._step():
+                    break
         except RequestError as error:
             self._refuse(error)
         finally:
             self._advancing = False
-
-    def _ready(self) -> bool:
-        phase = self._phase
-        return not self._writing_paused and (
-            phase is Phase.IDLE or phase is Phase.HEAD or phase is Phase.BODY
-        )
 
     def _step(self) -> bool:
         """Take the next head or body and act on it; False when it is not complete.
@@ -229,8 +231,8 @@ class ClientConnection(asyncio.Protocol):
         if request is None:
             request = self._reader.next_head()
             if request is None:
-                if self._phase is Phase.IDLE and self._reader.pending:
-                    self._phase = Phase.HEAD
+                if self._phase is _IDLE and self._reader.pending:
+                    self._phase = _HEAD
                     self._expire_in(self._context.limits.head_seconds)
                 return False
             if not self._admit(request):
@@ -265,8 +267,8 @@ class ClientConnection(asyncio.Protocol):
         """Wait for more of the body; each byte of it is progress."""
         self._count_held()
         self._check_room(0)
-        if self._phase is not Phase.BODY:
-            self._phase = Phase.BODY
+        if self._phase is not _BODY:
+            self._phase = _BODY
             self._request = request
             if request.expects_continue and not self._held:
                 self.send(_CONTINUE)
@@ -277,7 +279,7 @@ class ClientConnection(asyncio.Protocol):
         context = self._context
         request.received_at = now = context.clock.now()
         self.deadline = now + context.limits.write_seconds
-        self._phase = Phase.REPLY
+        self._phase = _REPLY
         self._request = None
         self._body_bytes = len(request.body)
         self._count_held()
@@ -322,7 +324,7 @@ class ClientConnection(asyncio.Protocol):
         self._body_bytes = 0
         if keep_alive:
             self._rest()
-        elif self._phase is not Phase.REPLY or self._reader.pending:
+        elif self._phase is not _REPLY or self._reader.pending:
             self._linger()
         else:
             self._close()
@@ -340,9 +342,11 @@ class ClientConnection(asyncio.Protocol):
 
     def _rest(self) -> None:
         """The connection is free: for the next pending request, or idle."""
-        self._phase = Phase.IDLE
-        self._expire_in(self._context.limits.keep_alive_seconds)
-        self._read_on()
+        self._phase = _IDLE
+        context = self._context
+        self.deadline = context.clock.now() + context.limits.keep_alive_seconds
+        if self._reading_paused:
+            self._read_on()
         if self._reader.pending:
             self._advance()
 
@@ -363,7 +367,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _linger(self) -> None:
         """Read on without keeping anything: closing with bytes unread would reset what was just sent."""
-        self._phase = Phase.LINGER
+        self._phase = _LINGER
         self._reader.drop()
         self._discard_left = 2 * self._context.limits.body_bytes
         self._expire_in(self._context.limits.linger_seconds)
@@ -387,7 +391,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _end_reading(self) -> None:
         """What is unsent has ``write_seconds`` to leave, then the watch cuts the connection."""
-        self._phase = Phase.CLOSING
+        self._phase = _CLOSING
         self._request = None
         self._reader.drop()
         self._expire_in(self._context.limits.write_seconds)
@@ -409,7 +413,7 @@ class ClientConnection(asyncio.Protocol):
 
     def close_if_idle(self) -> None:
         """Close unless a request is arriving or being answered."""
-        if self._phase is Phase.IDLE:
+        if self._phase is _IDLE:
             self._close()
 
     def abort(self) -> None:

@@ -32,13 +32,12 @@ class HeadReader:
         end: after :meth:`read` returned a request, the length of its head.
     """
 
-    __slots__ = ("_body_due", "_fed", "_fields", "_headers", "_limits", "_over", "_parser", "end")
+    __slots__ = ("_body_due", "_fed", "_headers", "_limits", "_over", "_parser", "end")
 
     def __init__(self, limits: ServerLimits) -> None:
         self._limits = limits
         self._parser: httptools.HttpRequestParser | None = None
         self._headers: list[Header] = []
-        self._fields: dict[bytes, bytes] = {}
         self._over = False
         self._body_due = False
         self._fed = 0
@@ -68,11 +67,11 @@ class HeadReader:
         if found < 0:
             self._fed = self.end
             return None
-        headers, fields = self._headers, self._fields
+        headers = self._headers
         if len(headers) > self._limits.fields:
             raise HeadersTooLarge(f"The request has more than {self._limits.fields} header fields.")
-        request = _request(data[: data.find(b"\r\n")], headers, fields)
-        self._headers, self._fields = [], {}
+        request = _request(data[: data.find(b"\r\n")], headers)
+        self._headers = []
         self._over = False
         self._fed = 0
         self._body_due = request.length != 0
@@ -110,9 +109,6 @@ class HeadReader:
     def on_header(self, name: bytes, value: bytes) -> None:
         """Called by the parser."""
         self._headers.append((name, value))
-        lower = name.lower()
-        fields = self._fields
-        fields[lower] = value if lower not in fields else fields[lower] + b", " + value
 
     def on_headers_complete(self) -> None:
         """Called by the parser."""
@@ -121,7 +117,19 @@ class HeadReader:
         self._over = True
 
 
-def _request(line: bytes, headers: list[Header], fields: dict[bytes, bytes]) -> Request:
+def _by_name(headers: list[Header]) -> dict[bytes, bytes]:
+    """Values by lower-case name; repeated fields are joined (RFC 9110 5.3)."""
+    fields = {name.lower(): value for name, value in headers}
+    if len(fields) != len(headers):
+        fields = {}
+        for name, value in headers:
+            lower = name.lower()
+            fields[lower] = fields[lower] + b", " + value if lower in fields else value
+    return fields
+
+
+def _request(line: bytes, headers: list[Header]) -> Request:
+    fields = _by_name(headers)
     method, path, query, version = (_read_known_line if len(line) < _KNOWN_LINE else _read_line)(line)
     request = Request(method, path, query, version, headers, fields)
     host = fields.get(b"host")

@@ -12,6 +12,7 @@ STATUS_LINES: Final = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\nServer: nexus\r\n".encode("ascii")
     for status in HTTPStatus
 }
+_FIELD: Final = b": ".join
 _BODILESS: Final = frozenset({204, 304})
 
 
@@ -175,8 +176,8 @@ class Reply:
         framing = self._frame(status, length)
         line = STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\nServer: nexus\r\n" % status
         if headers:
-            lines = b"".join([b"%b: %b\r\n" % header for header in headers])
-            self._head = b"".join((line, self._shared.date_line(), lines, framing, b"\r\n"))
+            lines = b"\r\n".join(map(_FIELD, headers))
+            self._head = b"".join((line, self._shared.date_line(), lines, b"\r\n", framing, b"\r\n"))
         else:
             self._head = b"".join((line, self._shared.date_line(), framing, b"\r\n"))
         return True
