@@ -43,9 +43,8 @@ def carried(wire: bytes) -> Carried:
     parser = httptools.HttpResponseParser(bodies)
     with suppress(httptools.HttpParserError, httptools.HttpParserUpgrade):
         parser.feed_data(wire)
-    for pieces, whole, framed in zip(
-        bodies.pieces[::-1], bodies.whole[::-1], bodies.framed[::-1], strict=True
-    ):
+    messages = list(zip(bodies.pieces, bodies.whole, bodies.framed, strict=True))
+    for pieces, whole, framed in reversed(messages):
         if pieces:
             return Carried(b"".join(pieces), whole or not framed)
     return Carried(b"", whole=bool(messages) and (messages[-1][1] or not messages[-1][2]))
