@@ -19,7 +19,13 @@ from nexus.gateway.pages import Pages
 from nexus.http.server import Reply, Request
 from nexus.protocol import envelope, requirements
 from nexus.protocol.error_body import render
-from nexus.protocol.headers import X_NEXUS_VIA, X_REQUEST_ID, passed_gateways, request_id
+from nexus.protocol.headers import (
+    X_NEXUS_REQUEST_ID,
+    X_NEXUS_VIA,
+    X_REQUEST_ID,
+    passed_gateways,
+    request_id,
+)
 from nexus.registry.registry import Registry
 from nexus.tasks import Clock, DeadlineWatch
 
@@ -116,6 +122,14 @@ class Gateway:
         Raises:
             RequestError: the request is refused.
         """
+        try:
+            self._check(request)
+        except RequestError as error:
+            name = request_id(request.header(_REQUEST_ID), self._make_id)
+            error.headers = (*error.headers, (X_NEXUS_REQUEST_ID.decode(), name))
+            raise
+
+    def _check(self, request: Request) -> None:
         doors = self._doors
         doors.check_host(request)
         doors.check_origin(request)
@@ -126,9 +140,7 @@ class Gateway:
             doors.check_key(request)
             self._check_room(request)
             return
-        path = paths.normal(request.path)
-        paths.check(request.method, path, self._base_url)
-        if path.startswith("/models"):
+        if paths.check(request.method, request.path, self._base_url).startswith("/models"):
             doors.check_key(request)
 
     def handle(self, request: Request, reply: Reply) -> Coroutine[Any, Any, None] | None:

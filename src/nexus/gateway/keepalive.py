@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from typing import Final
 
+from nexus.gateway.attempt_headers import AttemptHeaders
 from nexus.gateway.exchange import Exchange
-from nexus.protocol.headers import X_NEXUS_BACKEND, header_value
+from nexus.protocol.headers import Header
 from nexus.tasks import Clock, DeadlineWatch
 
 COMMENT: Final = b": keep-alive\n\n"
+_EVENT_STREAM: Final[tuple[Header, ...]] = (
+    (b"Content-Type", b"text/event-stream"),
+    (b"Cache-Control", b"no-cache"),
+)
 
 
 class KeepAlive:
@@ -50,11 +55,6 @@ class KeepAlive:
             self._exchange.started_reply(200, now)
             self._exchange.streamed = True
             decision = self._exchange.decision
-            headers = [
-                (b"Content-Type", b"text/event-stream"),
-                (b"Cache-Control", b"no-cache"),
-                (X_NEXUS_BACKEND, header_value(decision.candidate.backend.name if decision else "")),
-                *self._exchange.extra,
-            ]
-            reply.start(200, headers, None)
+            own = AttemptHeaders().of(decision, self._exchange) if decision else self._exchange.extra
+            reply.start(200, [*_EVENT_STREAM, *own], None)
         reply.write(COMMENT)

@@ -38,27 +38,31 @@ def find_surface(path: str) -> Surface | None:
     return _BY_SPELLING.get(path) or _BY_PATH.get(normal(path))
 
 
-def check(method: str, path: str, base_url: Callable[[], str]) -> None:
+def check(method: str, sent: str, base_url: Callable[[], str]) -> str:
     """Refuse a request that no handler stands behind.
 
     Args:
         method: as sent.
-        path: normal.
+        sent: the path as sent.
         base_url: gives what clients should set, for the hint.
+
+    Returns:
+        The normal path.
 
     Raises:
         NotFound: nobody serves the path; the message says which base URL to set.
         MethodNotAllowed: the path exists, the method does not.
     """
+    path = normal(sent)
     if path in _BY_PATH:
         if method != "POST":
-            raise _not_allowed(method, path, ("POST",))
-        return
-    if path in PAGES or path.startswith(MODEL_PREFIX):
+            raise _not_allowed(method, sent, ("POST",))
+    elif path in PAGES or path.startswith(MODEL_PREFIX):
         if method not in _READ:
-            raise _not_allowed(method, path or "/", _READ)
-        return
-    raise NotFound(f"There is nothing at '{path[:200]}'. {_hint(path, base_url())}")
+            raise _not_allowed(method, sent, _READ)
+    else:
+        raise NotFound(f"There is nothing at '{sent[:200]}'. {_hint(path, base_url())}")
+    return path
 
 
 def _hint(path: str, base_url: str) -> str:

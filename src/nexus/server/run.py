@@ -80,6 +80,8 @@ async def _serve(loaded: Loaded, writer: LineWriter, announce: Announce) -> None
         running = len(nexus.exchanges.running)
         announce(
             f"Stopping: {running} running requests may take up to {seconds:g} s. Signal again to end now."
+            if running
+            else "Stopping."
         )
         cut = await _unless(signals.second, nexus.drain(seconds))
         if cut:
