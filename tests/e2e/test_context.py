@@ -30,6 +30,8 @@ TEXTS: dict[str, str] = {
     "base64": base64.b64encode(random.Random(7).randbytes(3000)).decode(),
     "code": "def merge(left: list[int]) -> int:\n    return sum(left) + 1\n\n\n" * 40,
 }
+# A few more tokens than fit. What goes to the large server begins alike, so that it prefills only once.
+OVERFLOW = "a b c d e f " * 50
 
 
 def post(server: LlamaServer, path: str, body: dict[str, Any]) -> tuple[int, bytes]:
@@ -92,7 +94,7 @@ async def test_an_overflow_is_told_in_the_servers_own_words_when_nobody_is_large
     start_nexus: StartNexus, small: LlamaServer, stream: bool
 ) -> None:
     nexus = await asyncio.to_thread(start_nexus, toml=backends_toml(("small", small.url)))
-    body = chat("a b c d e f " * 50, stream=stream)
+    body = chat(OVERFLOW, stream=stream)
     reply = await ask(nexus, body)
     status, direct = await asyncio.to_thread(post, small, CHAT, body)
     assert (reply.status, reply.body) == (status, direct)
@@ -109,7 +111,7 @@ async def test_an_overflow_goes_to_a_larger_context(
     nexus = await asyncio.to_thread(start_nexus, toml=toml)
     await until(lambda: nexus.healthy("small", "large"))
     assert (await ask(nexus, chat("Hi", stream=stream))).header("x-nexus-backend") == "small"
-    moved = await ask(nexus, chat("a b c d e f " * 50, stream=stream))
+    moved = await ask(nexus, chat(OVERFLOW, stream=stream))
     assert (moved.status, moved.complete) == (200, True)
     assert moved.header("x-nexus-backend") == "large"
     assert moved.header("x-nexus-attempts") == "2"
@@ -119,7 +121,7 @@ async def test_an_overflow_goes_to_a_larger_context(
 async def test_what_cannot_fit_is_not_even_asked(
     start_nexus: StartNexus, small: LlamaServer, llama_pair: tuple[LlamaServer, LlamaServer]
 ) -> None:
-    too_long = chat(TEXTS["english"][: CONTEXT * 6 + 1])
+    too_long = chat(OVERFLOW + "-" * CONTEXT * 6)
     toml = backends_toml(("small", small.url), ("large", llama_pair[0].url), small="priority = 1")
     nexus = await asyncio.to_thread(start_nexus, toml=toml)
     await until(lambda: nexus.healthy("small", "large"))
