@@ -60,7 +60,8 @@ class HeadReader:
         fed = self._fed
         found = data.find(_END, fed - 3 if fed > 3 else 0)
         self.end = found + 4 if found >= 0 else len(data)
-        self._check_size(data)
+        if self.end > self._limits.request_line:
+            self._check_size(data)
         self._parse(data[fed : self.end])
         if self._over is not (found >= 0):
             raise InvalidRequest("The request is not valid HTTP: bad line ending.")
@@ -98,8 +99,6 @@ class HeadReader:
 
     def _check_size(self, data: bytes) -> None:
         limits = self._limits
-        if self.end <= limits.request_line:
-            return
         line = data.find(b"\r\n", 0, limits.request_line + 2)
         if line < 0:
             raise UriTooLong(f"The request line is longer than {limits.request_line} bytes.")
@@ -135,7 +134,9 @@ def _request(line: bytes, headers: list[Header]) -> Request:
     host = fields.get(b"host")
     if (host is None and version == (1, 1)) or (host is not None and b"," in host):
         raise InvalidRequest("The request must have exactly one Host header.")
-    request.keep_alive = _keeps_alive(version, fields.get(b"connection"))
+    connection = fields.get(b"connection")
+    if connection is not None or version == (1, 0):
+        request.keep_alive = _keeps_alive(version, connection or b"")
     expect = fields.get(b"expect")
     if expect is not None:
         request.expects_continue = version == (1, 1) and expect.lower() == b"100-continue"
@@ -170,9 +171,7 @@ def _path(target: bytes) -> str:
     return rest if rest.startswith("/") else f"/{rest}"
 
 
-def _keeps_alive(version: tuple[int, int], connection: bytes | None) -> bool:
-    if connection is None:
-        return version == (1, 1)
+def _keeps_alive(version: tuple[int, int], connection: bytes) -> bool:
     options = [option.strip() for option in connection.lower().split(b",")]
     return b"close" not in options and (version == (1, 1) or b"keep-alive" in options)
 

@@ -11,6 +11,8 @@ import asyncio
 from math import inf
 from typing import Protocol
 
+from httptools import HttpParserError
+
 from nexus.domain import Origin
 from nexus.errors import StaleConnection, UpstreamClosed
 from nexus.http.exchange import Exchange, ResponseHandler, Timeouts
@@ -222,11 +224,22 @@ class UpstreamConnection(UpstreamReply, asyncio.Protocol):
         if exchange.idle:
             at = self.now() + exchange.idle
             self.deadline = at if exchange.total_at == inf else min(at, exchange.total_at)
-        failure = self.feed(data)
-        if failure is not None:
-            self.end(failure)
-        elif self.complete and self._exchange is exchange:
-            self._settle(exchange)
+        if not self._begun:
+            self._begun = True
+            self._http11 = data.startswith(b"HTTP/1.1 ")
+        self._silent += len(data)
+        try:
+            self._feed(data)
+        except HttpParserError as error:
+            if not self.complete:
+                self.end(self.explained(error))
+                return
+            self.overlong = True
+        if self.complete:
+            if self._exchange is exchange:
+                self._settle(exchange)
+        elif self._silent > self._limits.head_bytes:
+            self.end(self.too_much())
 
     def eof_received(self) -> None:
         """The end of a reply without a length; otherwise a broken one."""

@@ -25,7 +25,7 @@ _EMPTY: Final = frozenset((204, 205))
 class UpstreamReply:
     """Parses what arrives and tells it to the handler of the running exchange.
 
-    A connection is one of these, rather than has one: every byte of every reply passes here.
+    A connection is one of these and feeds itself, rather than having one: every byte passes here.
 
     Attributes:
         origin: whose replies these are.
@@ -84,25 +84,14 @@ class UpstreamReply:
         self._handler = None
         del self._parser, self._feed
 
-    def feed(self, data: bytes) -> BaseException | None:
-        """Parse ``data``; return what must end the exchange: a protocol error or the handler's own."""
-        if not self._begun:
-            self._begun = True
-            self._http11 = data.startswith(b"HTTP/1.1 ")
-        self._silent += len(data)
-        try:
-            self._feed(data)
-        except httptools.HttpParserError as error:
-            if not self.complete:
-                return self._explained(error)
-            self.overlong = True
-        if self._silent > self._limits.head_bytes and not self.complete:
-            return UpstreamProtocolError(
-                f"{self.origin} sent more than {self._limits.head_bytes} bytes of head or chunk framing"
-            )
-        return None
+    def too_much(self) -> UpstreamProtocolError:
+        """The error of a head, or of chunk framing, without end."""
+        return UpstreamProtocolError(
+            f"{self.origin} sent more than {self._limits.head_bytes} bytes of head or chunk framing"
+        )
 
-    def _explained(self, error: httptools.HttpParserError) -> BaseException:
+    def explained(self, error: httptools.HttpParserError) -> BaseException:
+        """What ends the exchange after the parser failed: a protocol error, or the handler's own."""
         if isinstance(error, httptools.HttpParserCallbackError) and error.__context__ is not None:
             return error.__context__
         explained = UpstreamProtocolError(f"{self.origin} sent bytes that are not HTTP/1.1: {error}")
