@@ -8,7 +8,8 @@ import openai
 import pytest
 from openai import Omit, OpenAI, omit
 from openai.types.chat import ChatCompletionStreamOptionsParam, ChatCompletionUserMessageParam
-from tests.support.process import NexusProcess
+from tests.e2e.conftest import StartNexus
+from tests.support.process import NexusProcess, backends_toml
 
 from nexus.demo.llama import LlamaServer
 
@@ -122,6 +123,24 @@ def test_a_name_that_nobody_has_is_a_404_with_the_nearest_one(client: OpenAI) ->
     with pytest.raises(openai.NotFoundError) as caught:
         client.models.retrieve("org/nobody")
     assert caught.value.code == "model_not_found"
+
+
+def test_a_stream_that_the_backend_breaks_is_an_error_and_no_short_answer(
+    start_nexus: StartNexus, llama_pair: tuple[LlamaServer, LlamaServer]
+) -> None:
+    server = llama_pair[1]
+    nexus = start_nexus(toml=backends_toml(("llama", server.url)))
+    with (
+        OpenAI(base_url=f"{nexus.url}/v1", api_key="none", max_retries=0, timeout=30) as client,
+        client.chat.completions.create(
+            model=MODEL, messages=HELLO, max_tokens=64, stream=True, extra_body={"ignore_eos": True}
+        ) as stream,
+    ):
+        assert next(stream).choices
+        server.kill()
+        with pytest.raises(openai.APIError) as caught:
+            list(stream)
+    assert caught.value.code == "upstream_closed"
 
 
 def test_a_wrong_base_url_says_which_one_is_right(gateway: NexusProcess) -> None:
