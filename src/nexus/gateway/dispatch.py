@@ -167,7 +167,9 @@ class Dispatcher:
         if failure is None:
             lease.status = relay.status
             if usage is not None:
-                lease.tokens(usage, _plain_text_bytes(requirements))
+                # The count speaks of schemas, images and audio too, where there are any.
+                mixed = requirements.tools or requirements.images or requirements.audio
+                lease.tokens(usage, 0 if mixed else requirements.text_bytes)
             return
         reading = relay.reading
         message = reading.message if reading is not None else EVENT_TEXT.get(failure, ("", ""))[1]
@@ -186,12 +188,6 @@ class Dispatcher:
         if refusal is None or exchange.attempts:
             raise every_attempt_failed(exchange.model, exchange.attempts)
         raise refusal
-
-
-def _plain_text_bytes(requirements: Requirements) -> int:
-    """Bytes that the backend's token count speaks of; 0 where schemas, images or audio count too."""
-    mixed = requirements.tools or requirements.images or requirements.audio
-    return 0 if mixed else requirements.text_bytes
 
 
 def _larger(requirements: Requirements, decision: Decision, relay: Relay) -> Requirements:

@@ -42,7 +42,7 @@ class Doors(msgspec.Struct, frozen=True):
         """
         if not self.loopback:
             return
-        value = request.header(b"host")
+        value = request.fields.get(b"host")
         if value is None:
             return
         name = _host_name(value)
@@ -59,7 +59,7 @@ class Doors(msgspec.Struct, frozen=True):
         Raises:
             Forbidden: ``Origin`` was sent and is not on the list.
         """
-        value = request.header(b"origin")
+        value = request.fields.get(b"origin")
         if value is None:
             return
         origin = value.decode("latin-1")

@@ -229,9 +229,10 @@ class Relay:
             self.failure = FailureKind.PROTOCOL
             return
         self.committed = True
-        self._exchange.started_reply(self.status, self._clock.now())
-        self._exchange.bytes_out += len(body)
-        self._exchange.reply.send(self.status, self._reply_headers(), body)
+        exchange = self._exchange
+        exchange.started_reply(self.status, self._clock.now())
+        exchange.bytes_out += len(body)
+        exchange.reply.send(self.status, self._reply_headers(), body)
 
     def _too_large_to_hold(self) -> None:
         if self.status >= 300:

@@ -45,7 +45,7 @@ class UpstreamRequests:
             body: the bytes to send, already edited.
         """
         headers = b""
-        header = request.header
+        header = request.fields.get
         for name in _FORWARDED:
             value = header(name)
             if value is not None:

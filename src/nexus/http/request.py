@@ -14,6 +14,7 @@ class Request:
         query: what follows the first ``?``; empty without one.
         version: ``(1, 0)`` or ``(1, 1)``.
         headers: in the order and spelling in which they came.
+        fields: values by lower-case name; repeated fields are joined by ``, `` (RFC 9110 5.3).
         body: the whole body; empty while the application is asked to admit the head.
         peer: the client's IP address, if the socket has one.
         received_at: monotonic seconds at which the message was complete.
@@ -23,9 +24,9 @@ class Request:
     """
 
     __slots__ = (
-        "_fields",
         "body",
         "expects_continue",
+        "fields",
         "headers",
         "keep_alive",
         "length",
@@ -51,7 +52,7 @@ class Request:
         self.query = query
         self.version = version
         self.headers = headers
-        self._fields = fields
+        self.fields = fields
         self.body = b""
         self.peer: str | None = None
         self.received_at = 0.0
@@ -61,4 +62,4 @@ class Request:
 
     def header(self, name: bytes) -> bytes | None:
         """A field's value by its lower-case name; repeated fields are joined by ``, `` (RFC 9110 5.3)."""
-        return self._fields.get(name)
+        return self.fields.get(name)

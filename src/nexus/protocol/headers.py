@@ -6,7 +6,7 @@ A name keeps the case in which it arrived; comparisons are made on its lower cas
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from itertools import compress
@@ -62,18 +62,21 @@ _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _SECONDS: Final = re.compile(rb"\d{1,20}(?:\.\d{1,20})?")
 
 
-def find(headers: Iterable[Header], name: bytes) -> bytes | None:
+def find(headers: Sequence[Header], name: bytes) -> bytes | None:
     """Return the first value of a header, or ``None``.
 
     Args:
         headers: as they arrived.
         name: in lower case.
     """
-    length = len(name)
-    for key, value in headers:
-        if len(key) == length and key.lower() == name:
-            return value
-    return None
+    at = _place(tuple(map(_NAME_OF, headers)), name)
+    return None if at is None else headers[at][1]
+
+
+@lru_cache(maxsize=128)
+def _place(names: tuple[bytes, ...], wanted: bytes) -> int | None:
+    """Return where a header is first; a server sends the same names in the same order with every reply."""
+    return next((at for at, name in enumerate(names) if name.lower() == wanted), None)
 
 
 @lru_cache(maxsize=128)
@@ -166,18 +169,18 @@ def media_type(value: bytes | None) -> bytes:
     return b"" if value is None else value.partition(b";")[0].strip().lower()
 
 
-def is_event_stream(headers: Iterable[Header]) -> bool:
+def is_event_stream(headers: Sequence[Header]) -> bool:
     """Tell whether a reply is a stream of server-sent events."""
     return media_type(find(headers, b"content-type")) == b"text/event-stream"
 
 
-def is_json(headers: Iterable[Header]) -> bool:
+def is_json(headers: Sequence[Header]) -> bool:
     """Tell whether a body is JSON by its type (``application/json`` or ``+json``)."""
     kind = media_type(find(headers, b"content-type"))
     return kind == b"application/json" or kind.endswith(b"+json")
 
 
-def content_coding(headers: Iterable[Header]) -> bytes | None:
+def content_coding(headers: Sequence[Header]) -> bytes | None:
     """Return the ``Content-Encoding`` in lower case, ``None`` for none or ``identity``."""
     value = find(headers, b"content-encoding")
     if value is None:
