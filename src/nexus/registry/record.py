@@ -115,6 +115,7 @@ class Record:
             surfaces=frozenset(surfaces),
             in_rotation=rotation,
             priority=self.backend.spec.priority,
+            preferred=max(0, 100 - self.backend.spec.priority) / 100,
             slots=max(1, self.backend.slots),
             context_length=model.context_length,
         )

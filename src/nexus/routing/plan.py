@@ -14,8 +14,9 @@ import msgspec
 
 from nexus.domain import Rejection, Requirements
 from nexus.registry import Candidate, Resolution, Snapshot
+from nexus.registry.stats import PairStats
 from nexus.routing import resolve
-from nexus.routing.policies import POLICIES, JudgeContext, Policy, judge_context
+from nexus.routing.policies import LIVE_POLICIES, POLICIES, Clear, JudgeContext, Policy, judge_context
 from nexus.routing.strategies import STRATEGIES, Rank
 
 Judge = Callable[[JudgeContext, Candidate], Rejection | None]
@@ -33,11 +34,17 @@ class Step(msgspec.Struct, frozen=True, eq=False):
         admitted: candidates that no lasting rule rejects.
         unsure: those of them that are not known to do all that is needed, which rank after the
             others.
+        live: their statistics.
+        clears: the live rules' quick checks of them.
+        preferred: the lowest priority number among them.
     """
 
     model: str
     admitted: tuple[Candidate, ...]
     unsure: frozenset[Candidate]
+    live: tuple[PairStats, ...]
+    clears: tuple[Clear, ...]
+    preferred: int
 
 
 class Plan(msgspec.Struct, frozen=True, eq=False):
@@ -45,13 +52,15 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
 
     Attributes:
         resolution: what the name stands for.
+        pinned: it names one backend.
         steps: the chain, in order.
         judges: every rule that applies.
-        live: those of them that judge every request.
+        live: those of them that judge each request by itself.
         rank: the strategy.
     """
 
     resolution: Resolution
+    pinned: bool
     steps: tuple[Step, ...]
     judges: tuple[Judge, ...]
     live: tuple[Judge, ...]
@@ -84,7 +93,8 @@ def plan_of(snapshot: Snapshot, needs: Requirements, policies: Sequence[Policy])
 def _make(snapshot: Snapshot, needs: Requirements, policies: Sequence[Policy]) -> Plan:
     resolution = resolve.names(snapshot, needs.model)
     applying = [policy for policy in policies if policy.applies(needs)]
-    lasting = [policy.judge for policy in applying if policy.lasting]
+    live = [policy for policy in LIVE_POLICIES if policy in applying]
+    lasting = [policy.judge for policy in applying if policy not in live]
     needed = frozenset(name for name in _CAPABILITIES if getattr(needs, name))
     context = judge_context(needs, 0.0)
     steps = []
@@ -95,11 +105,21 @@ def _make(snapshot: Snapshot, needs: Requirements, policies: Sequence[Policy]) -
             if all(judge(context, candidate) is None for judge in lasting)
         )
         unsure = frozenset(candidate for candidate in admitted if not needed <= candidate.known_true)
-        steps.append(Step(model, admitted, unsure))
+        steps.append(
+            Step(
+                model=model,
+                admitted=admitted,
+                unsure=unsure,
+                live=tuple(candidate.stats for candidate in admitted),
+                clears=tuple(policy.clear(admitted) for policy in live),
+                preferred=min((candidate.priority for candidate in admitted), default=0),
+            )
+        )
     return Plan(
         resolution=resolution,
+        pinned=resolution.pinned is not None,
         steps=tuple(steps),
         judges=tuple(policy.judge for policy in applying),
-        live=tuple(policy.judge for policy in applying if not policy.lasting),
+        live=tuple(policy.judge for policy in live),
         rank=STRATEGIES[snapshot.rules.strategy],
     )

@@ -48,18 +48,28 @@ def decide(
     plan = plan_of(snapshot, requirements, policies)
     context = judge_context(requirements, now)
     for step in plan.steps:
-        survivors, busy = _judge(step.admitted, tried, context, plan.live)
+        survivors: Sequence[Candidate] = step.admitted
+        busy: Sequence[Candidate] = ()
+        if tried or not _all_clear(step, context):
+            survivors, busy = _judge(step.admitted, tried, context, plan.live)
         if survivors:
             columns = plan.rank(survivors, snapshot.rules.weights)
             order = _order(columns, _tiers(survivors, step, now), rng)
             first = survivors[order[0]]
-            reason = RouteReason.FAILOVER if tried else _reason(first, survivors, busy, context, plan.live)
-            resolution = plan.resolution
-            fallback, pinned = step is not plan.steps[0], resolution.pinned is not None
-            return Decision(
-                first, requirements.model, step.model, fallback, pinned, reason, survivors, order, columns[0]
-            )
+            reason = RouteReason.CAPABILITY_MATCH if not tried else RouteReason.FAILOVER
+            if first.priority > step.preferred and not tried:
+                reason = _reason(first, survivors, busy, context, plan.live)
+            name, model, fallback = requirements.model, step.model, step is not plan.steps[0]
+            return Decision(first, name, model, fallback, plan.pinned, reason, survivors, order, columns[0])
     return _refuse(snapshot, plan, context, tried)
+
+
+def _all_clear(step: Step, context: JudgeContext) -> bool:
+    """Tell whether no live rule can reject anybody, which is so for most requests."""
+    for clear in step.clears:  # noqa: SIM110 - a generator would cost more than the checks
+        if not clear(context):
+            return False
+    return True
 
 
 def _judge(
@@ -81,12 +91,12 @@ def _judge(
     return survivors, busy
 
 
-def _tiers(survivors: list[Candidate], step: Step, now: float) -> list[int] | None:
+def _tiers(survivors: Sequence[Candidate], step: Step, now: float) -> list[int] | None:
     """Rank resting pairs last, and what is known to do before what may; ``None``: all are equal."""
     unsure = step.unsure
     if not unsure:
-        for candidate in survivors:
-            if candidate.stats.resting_until > now:
+        for stats in step.live:
+            if stats.resting_until > now:
                 break
         else:
             return None
@@ -118,8 +128,8 @@ def _order(columns: Columns, tiers: list[int] | None, rng: Random) -> Sequence[i
 
 def _reason(
     first: Candidate,
-    survivors: list[Candidate],
-    busy: list[Candidate],
+    survivors: Sequence[Candidate],
+    busy: Sequence[Candidate],
     context: JudgeContext,
     judges: Sequence[Judge],
 ) -> RouteReason:

@@ -22,43 +22,39 @@ Rank = Callable[[Sequence[Candidate], Weights], Columns]
 def smart(survivors: Sequence[Candidate], weights: Weights) -> Columns:
     """Weigh priority, load and latency; ties go to fewer requests in flight per slot.
 
-    ``score = (w_priority * P + w_load * L + w_latency * T) / 100``, each part 0 to 100.
+    ``score = w_priority * P + w_load * L + w_latency * T``, each part 0 to 1: how far from the last
+    priority, how idle, and ``fastest / own`` time to first byte. An unmeasured time counts as the
+    median of the others; when none is measured all are equal.
     """
     by_priority, by_load, by_latency = weights.priority, weights.load, weights.latency
-    fastest, typical = _first_bytes(survivors)
+    fastest = math.inf
+    complete = True
+    for candidate in survivors:
+        own = candidate.stats.first_byte
+        if own is None:
+            complete = False
+        elif own < fastest:
+            fastest = own
+    typical = None if complete else _typical(survivors)
     costs: list[float] = []
     loads: list[float] = []
     for candidate in survivors:
-        priority = candidate.priority
-        preferred = 100 - priority if priority < 100 else 0
         load = candidate.load.in_flight / candidate.slots
-        idle = 100.0 - 100.0 * load if load < 1.0 else 0.0
+        idle = 1.0 - load if load < 1.0 else 0.0
         own = candidate.stats.first_byte
         if own is None:
             own = typical
-        latency = 100.0 * fastest / own if own > fastest else 100.0
-        costs.append(-(by_priority * preferred + by_load * idle + by_latency * latency) / 100)
+        latency = fastest / own if own is not None and own > fastest else 1.0
+        costs.append(-(by_priority * candidate.preferred + by_load * idle + by_latency * latency))
         loads.append(load)
     return costs, loads
 
 
-def _first_bytes(survivors: Sequence[Candidate]) -> tuple[float, float]:
-    """Return the fastest time to first byte in seconds, and the one of who is unmeasured.
-
-    That is the median of the others. When none is measured, all are as fast as the fastest.
-    """
-    fastest = math.inf
-    missing = False
-    for candidate in survivors:
-        own = candidate.stats.first_byte
-        if own is None:
-            missing = True
-        elif own < fastest:
-            fastest = own
-    if not missing or fastest == math.inf:
-        return fastest, fastest
+def _typical(survivors: Sequence[Candidate]) -> float | None:
+    """Return the median time to first byte of those that are measured, in seconds."""
     samples = [candidate.stats.first_byte for candidate in survivors]
-    return fastest, median([sample for sample in samples if sample is not None])
+    measured = [sample for sample in samples if sample is not None]
+    return median(measured) if measured else None
 
 
 def round_robin(survivors: Sequence[Candidate], weights: Weights) -> Columns:  # noqa: ARG001 - the form of every strategy

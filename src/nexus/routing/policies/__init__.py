@@ -16,13 +16,14 @@ from nexus.routing.policies import (
     tools,
     vision,
 )
-from nexus.routing.policies.base import JudgeContext, Policy, judge_context
+from nexus.routing.policies.base import Clear, JudgeContext, LivePolicy, Policy, judge_context
+
+LIVE_POLICIES: Final[tuple[LivePolicy, ...]] = (busy.POLICY, context_length.POLICY)
 
 POLICIES: Final[tuple[Policy, ...]] = (
+    *LIVE_POLICIES,
     rotation.POLICY,
-    busy.POLICY,
     surface.POLICY,
-    context_length.POLICY,
     vision.POLICY,
     remote_image.POLICY,
     audio.POLICY,
@@ -32,4 +33,4 @@ POLICIES: Final[tuple[Policy, ...]] = (
 )
 """Cheapest and likeliest first: the order changes cost, never the result."""
 
-__all__ = ["POLICIES", "JudgeContext", "Policy", "judge_context"]
+__all__ = ["LIVE_POLICIES", "POLICIES", "Clear", "JudgeContext", "LivePolicy", "Policy", "judge_context"]

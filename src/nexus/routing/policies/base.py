@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -35,6 +36,13 @@ def judge_context(requirements: Requirements, now: float) -> JudgeContext:
     )
 
 
+Clear = Callable[[JudgeContext], bool]
+"""Says of one request that a rule rejects none of the candidates that it was made for.
+
+Law: it may be unsure, and then says ``False``; when it says ``True``, ``judge`` rejects nobody.
+"""
+
+
 class Policy(Protocol):
     """One routing rule.
 
@@ -42,18 +50,13 @@ class Policy(Protocol):
     policies. The order of policies changes cost, never the result.
 
     What it may depend on is stated, so that nothing is asked twice: ``applies`` on surface and
-    capabilities alone, and ``judge`` of a *lasting* rule on these and on what does not change
-    about a candidate while a snapshot lives. Every other rule judges every request.
+    capabilities alone, and ``judge`` on these and on what does not change about a candidate while
+    a snapshot lives. A rule for which that is not enough is a :class:`LivePolicy`.
     """
 
     @property
     def name(self) -> str:
         """Stable, for display."""
-        ...
-
-    @property
-    def lasting(self) -> bool:
-        """A verdict holds for as long as the snapshot, for all requests of one kind."""
         ...
 
     def applies(self, requirements: Requirements) -> bool:
@@ -62,6 +65,14 @@ class Policy(Protocol):
 
     def judge(self, context: JudgeContext, candidate: Candidate) -> Rejection | None:
         """Return why the candidate cannot serve, or ``None``."""
+        ...
+
+
+class LivePolicy(Policy, Protocol):
+    """A rule that judges every request. Most pass everybody, and that is told for all at once."""
+
+    def clear(self, candidates: Sequence[Candidate]) -> Clear:
+        """Return a quick check of ``candidates`` together, made once while a snapshot lives."""
         ...
 
 

@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from nexus.domain import Rejection, Requirements
 from nexus.registry import Candidate
-from nexus.routing.policies.base import JudgeContext, transient
+from nexus.routing.policies.base import Clear, JudgeContext, transient
 
 
 class Busy:
     """``Retry-After`` of pairs whose backend is in rotation: elsewhere it is not what matters."""
 
     name = "busy"
-    lasting = False
 
     def applies(self, requirements: Requirements) -> bool:  # noqa: ARG002 - it always applies
         """Return ``True``."""
         return True
+
+    def clear(self, candidates: Sequence[Candidate]) -> Clear:
+        """Return whether none of them is busy."""
+        everyone = tuple(candidate.stats for candidate in candidates)
+
+        def nobody_busy(context: JudgeContext) -> bool:
+            now = context.now
+            for stats in everyone:  # noqa: SIM110 - a generator would cost more than the check
+                if stats.busy_until > now:
+                    return False
+            return True
+
+        return nobody_busy
 
     def judge(self, context: JudgeContext, candidate: Candidate) -> Rejection | None:
         """Reject what is busy."""

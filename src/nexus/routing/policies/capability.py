@@ -16,8 +16,6 @@ class CapabilityPolicy:
         remedy: what would help.
     """
 
-    lasting = True
-
     def __init__(self, name: str, lacks: str, remedy: str) -> None:
         self.name = name
         self._lacks = lacks

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Final
 
 from nexus.domain import Rejection, Requirements
 from nexus.registry import Candidate
 from nexus.registry.stats import DEFAULT_BYTES_PER_TOKEN
-from nexus.routing.policies.base import JudgeContext, final
+from nexus.routing.policies.base import Clear, JudgeContext, final
 
 
 class ContextLength:
@@ -18,11 +20,22 @@ class ContextLength:
     """
 
     name = "context_length"
-    lasting = False
 
     def applies(self, requirements: Requirements) -> bool:  # noqa: ARG002 - it always applies
         """Return ``True``."""
         return True
+
+    def clear(self, candidates: Sequence[Candidate]) -> Clear:
+        """Return whether the request is small enough for the smallest known context."""
+        contexts = [known for candidate in candidates if (known := candidate.context_length) is not None]
+        room = DEFAULT_BYTES_PER_TOKEN * min(contexts, default=math.inf)
+
+        def fits(context: JudgeContext) -> bool:
+            if context.requirements.context_above is not None:
+                return False
+            return context.text_bytes + DEFAULT_BYTES_PER_TOKEN * context.max_tokens <= room
+
+        return fits
 
     def judge(self, context: JudgeContext, candidate: Candidate) -> Rejection | None:
         """Reject a known context that is too small, after an overflow any that is not larger."""

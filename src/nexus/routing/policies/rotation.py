@@ -19,7 +19,6 @@ class Rotation:
     """Status, draining, and the rule on backends with a key."""
 
     name = "rotation"
-    lasting = True
 
     def applies(self, requirements: Requirements) -> bool:  # noqa: ARG002 - it always applies
         """Return ``True``."""

@@ -13,7 +13,6 @@ class Surface:
     """A surface that the dialect has, and that the pair did not turn out to lack."""
 
     name = "surface"
-    lasting = True
 
     def applies(self, requirements: Requirements) -> bool:  # noqa: ARG002 - it always applies
         """Return ``True``."""
