@@ -91,9 +91,10 @@ class Envelope(msgspec.Struct, frozen=True, eq=False):
             fixes: what the backend needs.
         """
         renamed = model is not None and (model != self.model or self.defaulted)
-        text = self.text
+        if not renamed and not fixes:
+            return self.body
         # A name that is written with escapes is not edited, so a plain search finds all work.
-        fixing = [fix for fix in fixes if text.find(_TRACES[fix]) >= 0] if fixes else ()
+        fixing = [fix for fix in fixes if self.text.find(_TRACES[fix]) >= 0]
         if not renamed and not fixing:
             return self.body
         fields = self.fields

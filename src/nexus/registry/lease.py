@@ -8,7 +8,7 @@ from typing import Final, Self
 
 from nexus.domain import Attempt, FailureKind, Usage
 from nexus.registry.snapshot import Candidate
-from nexus.registry.stats import moving_average
+from nexus.registry.stats import RATIO_MIN_BYTES, moving_average
 from nexus.tasks import Clock
 
 NOT_THE_BACKENDS: Final = frozenset(
@@ -164,7 +164,7 @@ class Lease:
 
     def _learn(self, usage: Usage, seconds: float, waited: float | None) -> None:
         stats = self.candidate.stats
-        if usage.prompt_tokens is not None:
+        if usage.prompt_tokens is not None and self._text_bytes >= RATIO_MIN_BYTES:
             stats.ratio.observe(self._text_bytes, usage.prompt_tokens)
         if usage.completion_tokens and seconds > 0:
             # A reply that came in one piece was generated before its first byte.
