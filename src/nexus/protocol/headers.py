@@ -69,14 +69,11 @@ def find(headers: Sequence[Header], name: bytes) -> bytes | None:
         headers: as they arrived.
         name: in lower case.
     """
-    at = _place(tuple(map(_NAME_OF, headers)), name)
-    return None if at is None else headers[at][1]
-
-
-@lru_cache(maxsize=128)
-def _place(names: tuple[bytes, ...], wanted: bytes) -> int | None:
-    """Return where a header is first; a server sends the same names in the same order with every reply."""
-    return next((at for at, name in enumerate(names) if name.lower() == wanted), None)
+    length = len(name)
+    for key, value in headers:
+        if len(key) == length and key.lower() == name:
+            return value
+    return None
 
 
 @lru_cache(maxsize=128)
