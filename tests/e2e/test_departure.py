@@ -85,7 +85,7 @@ async def test_leaving_during_prefill_closes_the_upstream_at_once(
             client.send("POST", CHAT, chat(prompt, stream=stream))
             await until(lambda: bool(recorder.asked(CHAT)))
             client.leave()
-            assert await asked.closed() == []
+            assert not any(reply.body for reply in await asked.closed())
         await until(asked.free)
         assert asked.predicted() - before < MANY_TOKENS / 3
         outcome = await asked.outcome()
