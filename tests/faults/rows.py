@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, Final, Self
 
+from tests.support.client import RawReply
 from tests.support.gateway import RunningGateway, Serve, backend_toml
 
 from nexus.registry.views import BackendView, PairView
 from nexus.testing import FakeBackend, FakeFleet, FakeModel
 
 KINDS: Final = ("ollama", "vllm", "llamacpp", "lmstudio", "exo", "sglang", "openai", "generic")
+SSE: Final = "text/event-stream"
 ABLE: Final = FakeModel("m", vision=True, tools=True, embeddings=True)
 
 
@@ -22,6 +25,7 @@ class Effect(Enum):
     CHECK = auto()
     REST = auto()
     BUSY = auto()
+    LOADING = auto()
     REFRESH = auto()
     UNHEALTHY = auto()
     LEARN = auto()
@@ -92,8 +96,9 @@ class Pair:
         assert view.failures == ({failure: 1} if counted else {})
         assert model.failures == view.failures
         assert (model.resting_seconds > 0) == (effect is Effect.REST), model
-        assert (model.busy_seconds > 0) == (effect is Effect.BUSY), model
-        checked = effect in (Effect.CHECK, Effect.REST, Effect.UNHEALTHY)
+        assert (model.busy_seconds > 0) == (effect in (Effect.BUSY, Effect.LOADING)), model
+        assert model.busy_loading == (effect is Effect.LOADING), model
+        checked = effect in (Effect.CHECK, Effect.REST, Effect.UNHEALTHY, Effect.LOADING)
         assert [wish.refresh for wish in self.wishes] == (
             [False] if checked else [True] if effect is Effect.REFRESH else []
         )
@@ -108,6 +113,36 @@ def view_of(gateway: RunningGateway, name: str) -> BackendView:
 def asked(backend: FakeBackend) -> int:
     """How many inference requests a backend got."""
     return len(backend.surface_requests)
+
+
+def served_by_the_other(reply: RawReply, pair: Pair, *, stream: bool) -> None:
+    assert reply.status == 200, reply.body
+    assert reply.complete
+    assert reply.header("x-nexus-backend") == "good"
+    assert reply.header("x-nexus-attempts") == "2"
+    assert reply.header("x-nexus-route-reason") == "failover"
+    assert (asked(pair.bad), asked(pair.good)) == (1, 1)
+    assert pair.bad.surface_requests[0].body == pair.good.surface_requests[0].body
+    if stream:
+        assert reply.events[-1] == "[DONE]"
+    assert b'"error"' not in reply.body
+
+
+def error_events(reply: RawReply) -> list[str]:
+    return [event for event in reply.events if '"error"' in event]
+
+
+def ends_in_one_error(reply: RawReply, code: str) -> None:
+    """A well-formed stream whose only error is its last event, after which nothing follows."""
+    assert (reply.status, reply.complete) == (200, True)
+    assert reply.body.endswith(b"\n\n")
+    assert len(error_events(reply)) == 1
+    error = json.loads(reply.events[-1])["error"]
+    assert (error["code"], error["type"], error["param"]) == (code, "server_error", None)
+    assert error["message"]
+    assert "[DONE]" not in reply.events
+    for event in reply.events:
+        json.loads(event)
 
 
 def image_message(url: str = "data:image/png;base64,iVBORw0KGgo=") -> list[dict[str, Any]]:

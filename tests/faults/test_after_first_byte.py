@@ -2,40 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
-from tests.faults.rows import KINDS, Effect, Pair, asked
-from tests.support.client import RawReply
+from tests.faults.rows import KINDS, Effect, Pair, asked, ends_in_one_error, error_events
 from tests.support.gateway import Serve, chat_body
 
 from nexus import testing
 from nexus.domain import FailureKind
-from nexus.testing import FakeFleet, FakeModel, Fault, Stage
+from nexus.testing import FakeFleet, Fault, Stage
 
-SSE = "text/event-stream"
 NATIVE_MESSAGES = ("ollama", "vllm", "llamacpp", "lmstudio", "exo", "sglang")
 NATIVE_RESPONSES = (*NATIVE_MESSAGES, "openai")
-
-
-def error_events(reply: RawReply) -> list[str]:
-    return [event for event in reply.events if '"error"' in event]
-
-
-def ends_in_one_error(reply: RawReply, code: str) -> None:
-    """A well-formed stream whose only error is its last event, after which nothing follows."""
-    assert (reply.status, reply.complete) == (200, True)
-    assert reply.body.endswith(b"\n\n")
-    assert len(error_events(reply)) == 1
-    error = json.loads(reply.events[-1])["error"]
-    assert (error["code"], error["type"], error["param"]) == (code, "server_error", None)
-    assert error["message"]
-    assert "[DONE]" not in reply.events
-    for event in reply.events:
-        json.loads(event)
 
 
 @dataclass(frozen=True)
@@ -295,105 +275,3 @@ async def test_nothing_is_added_to_the_backends_own_error_when_it_dies_of_it(
     reply = await pair.gateway.chat(stream=True)
     assert (reply.body, reply.complete) == (content + error, True)
     pair.shows(Effect.CHECK, "error_event", counted=True)
-
-
-# -- replies that are no streams
-
-LONG = FakeModel("m", reply="All is well. " * 20_000)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(
-    "fault",
-    [
-        testing.CutStream(),
-        testing.Stall(Stage.BODY),
-        testing.BadChunk(),
-        testing.Reset(Stage.BODY, at_byte=200_000),
-    ],
-    ids=lambda fault: fault.kind,
-)
-async def test_a_long_reply_that_breaks_is_cut_without_a_terminal_chunk(
-    fleet: FakeFleet, start: Serve, kind: str, fault: Fault
-) -> None:
-    pair = await Pair.start(fleet, start, kind, "[timeouts]\nidle_seconds = 0.1\n")
-    pair.bad.set_models([LONG])
-    pair.bad.next(fault)
-    async with pair.gateway.client() as client:
-        client.send("POST", "/v1/chat/completions", chat_body())
-        reply = await client.read_reply()
-        assert (reply.status, reply.complete) == (200, False)
-        assert len(reply.body) > 65_536
-        assert await client.reader.read() == b""
-    assert b'"error"' not in reply.body
-    assert not asked(pair.good)
-    code = "upstream_timeout" if isinstance(fault, testing.Stall) else "upstream_closed"
-    assert (await pair.gateway.outcome()).error == code
-    pair.shows(Effect.CHECK, code, counted=True)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-async def test_a_long_reply_comes_whole(fleet: FakeFleet, start: Serve, kind: str) -> None:
-    pair = await Pair.start(fleet, start, kind)
-    pair.bad.set_models([LONG])
-    for fault in (testing.Delay(0.0), testing.Http10(), testing.CompleteThenClose(), testing.Gzip()):
-        pair.bad.next(fault)
-        reply = await pair.gateway.chat()
-        assert (reply.status, reply.complete) == (200, True), fault
-    pair.shows(Effect.NOTHING, "", counted=False)
-
-
-# -- events longer than what is held
-
-HUGE = b'data: {"choices":[{"index":0,"delta":{"content":"' + b"x" * 200_000 + b'"}}]}\n\n'
-END = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
-
-
-async def test_an_event_over_64_kb_is_relayed_verbatim(fleet: FakeFleet, start: Serve) -> None:
-    pair = await Pair.start(fleet, start, "vllm")
-    pair.bad.next(testing.Status(200, HUGE + END, content_type=SSE))
-    reply = await pair.gateway.chat(stream=True)
-    assert reply.body == HUGE + END
-    pair.shows(Effect.NOTHING, "", counted=False)
-
-
-@pytest.mark.parametrize("sent", [70_000, 150_000, 199_999])
-async def test_a_cut_inside_an_event_over_64_kb_still_ends_in_a_whole_error_event(
-    fleet: FakeFleet, start: Serve, sent: int
-) -> None:
-    pair = await Pair.start(fleet, start, "vllm")
-    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: 999999\r\n\r\n"
-    pair.bad.next(testing.Garbage(head + HUGE[:sent]))
-    reply = await pair.gateway.chat(stream=True)
-    assert reply.complete
-    assert reply.body.startswith(HUGE[:sent] + b"\n\n")
-    assert json.loads(reply.events[-1])["error"]["code"] == "upstream_closed"
-    assert not asked(pair.good)
-
-
-async def test_a_cut_inside_an_event_under_64_kb_drops_the_piece(fleet: FakeFleet, start: Serve) -> None:
-    pair = await Pair.start(fleet, start, "vllm")
-    first = b'data: {"choices":[{"index":0,"delta":{"content":"a"}}]}\n\n'
-    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: 999999\r\n\r\n"
-    pair.bad.next(testing.Garbage(head + first + HUGE[:60_000]))
-    reply = await pair.gateway.chat(stream=True)
-    ends_in_one_error(reply, "upstream_closed")
-    assert reply.body.startswith(first + b'data: {"error"')
-
-
-async def test_pieces_of_events_wait_for_their_end(fleet: FakeFleet, start: Serve) -> None:
-    """Every split of a stream leaves in whole events."""
-    pair = await Pair.start(fleet, start, "llamacpp")
-    pair.bad.next(testing.Drip(5))
-    async with pair.gateway.client() as client:
-        client.send("POST", "/v1/chat/completions", chat_body(stream=True))
-        reply = await client.read_reply()
-    assert reply.complete
-    gate = asyncio.Event()
-    pair.bad.next(testing.Stall(Stage.BODY, at_event=1, release=gate))
-    async with pair.gateway.client() as client:
-        client.send("POST", "/v1/chat/completions", chat_body(stream=True))
-        first = await client.read_reply(until=1)
-        assert first.body.endswith(b"\n\n")
-        gate.set()
-    assert reply.events[-1] == "[DONE]"

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
 
 import pytest
-from tests.faults.rows import KINDS, Effect, Pair, asked
-from tests.support.client import RawReply
+from tests.faults.rows import KINDS, SSE, Effect, Pair, served_by_the_other
 from tests.support.gateway import Serve
 
 from nexus import testing
@@ -19,7 +15,6 @@ from nexus.testing import FakeFleet, Fault, Stage
 
 QUICK = "[timeouts]\nfirst_byte_seconds = 0.1\nidle_seconds = 0.1\n"
 MISCONFIGURED = "misconfigured"
-SSE = "text/event-stream"
 
 
 @dataclass(frozen=True)
@@ -127,19 +122,6 @@ def _name(case: tuple[Row, bool]) -> str:
     return f"{case[0].id}-{'stream' if case[1] else 'whole'}"
 
 
-def _served_by_the_other(reply: RawReply, pair: Pair, *, stream: bool) -> None:
-    assert reply.status == 200, reply.body
-    assert reply.complete
-    assert reply.header("x-nexus-backend") == "good"
-    assert reply.header("x-nexus-attempts") == "2"
-    assert reply.header("x-nexus-route-reason") == "failover"
-    assert (asked(pair.bad), asked(pair.good)) == (1, 1)
-    assert pair.bad.surface_requests[0].body == pair.good.surface_requests[0].body
-    if stream:
-        assert reply.events[-1] == "[DONE]"
-    assert b'"error"' not in reply.body
-
-
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("case", _cases(), ids=_name)
 async def test_a_row(fleet: FakeFleet, start: Serve, kind: str, case: tuple[Row, bool]) -> None:
@@ -147,7 +129,7 @@ async def test_a_row(fleet: FakeFleet, start: Serve, kind: str, case: tuple[Row,
     pair = await Pair.start(fleet, start, kind)
     pair.bad.next(row.fault)
     reply = await pair.gateway.chat(stream=stream)
-    _served_by_the_other(reply, pair, stream=stream)
+    served_by_the_other(reply, pair, stream=stream)
     outcome = await pair.gateway.outcome()
     first, second = outcome.attempts
     assert (first.failure, first.sent, second.failure) == (row.failure, True, None)
@@ -258,171 +240,3 @@ async def test_a_backend_that_accepts_and_reads_nothing(fleet: FakeFleet, start:
     first = (await pair.gateway.outcome()).attempts[0]
     assert (first.failure, first.sent) == ("first_byte_timeout", True)
     pair.shows(Effect.CHECK, "first_byte_timeout", counted=True)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("stream", [False, True])
-async def test_loading_is_shown_as_such(fleet: FakeFleet, start: Serve, kind: str, stream: bool) -> None:
-    pair = await Pair.start(fleet, start, kind)
-    pair.bad.next(testing.Loading(retry_after="5"))
-    _served_by_the_other(await pair.gateway.chat(stream=stream), pair, stream=stream)
-    failure = (await pair.gateway.outcome()).attempts[0].failure
-    # SGLang says it without a word, and OpenAI has nothing to load.
-    assert failure == ("busy" if kind in ("sglang", "openai") else "loading")
-    pair.shows(Effect.BUSY, failure, counted=True)
-    assert pair.model.busy_loading == (failure == "loading")
-    assert 4 < pair.model.busy_seconds <= 5
-
-
-def _date(seconds: float) -> str:
-    return format_datetime(datetime.now(UTC) + timedelta(seconds=seconds), usegmt=True)
-
-
-@pytest.mark.parametrize(
-    ("value", "least", "most"),
-    [
-        (None, 1, 2),
-        ("7", 6, 7),
-        ("60", 59, 60),
-        ("61", 59, 60),
-        ("86400", 59, 60),
-        ("soon", 1, 2),
-        ("-5", 0, 2),
-        ("1.5", 0, 2),
-        ("9" * 400, 0, 60),
-        ("in 20", 17, 20),
-        ("in 3600", 59, 60),
-        ("in -20", 0, 2),
-    ],
-)
-@pytest.mark.parametrize("stream", [False, True])
-async def test_retry_after_in_seconds_or_as_a_date_is_capped(
-    fleet: FakeFleet, start: Serve, value: str | None, least: float, most: float, stream: bool
-) -> None:
-    pair = await Pair.start(fleet, start, "vllm")
-    header = _date(float(value[3:])) if value is not None and value.startswith("in ") else value
-    pair.bad.next(testing.Busy(retry_after=header))
-    assert (await pair.gateway.chat(stream=stream)).header("x-nexus-backend") == "good"
-    assert least <= pair.model.busy_seconds <= most
-    if pair.model.busy_seconds > 0.5:
-        await pair.gateway.chat(stream=stream)
-        assert asked(pair.bad) == 1, "left alone"
-
-
-async def test_without_retry_after_the_wait_doubles_up_to_a_minute(fleet: FakeFleet, start: Serve) -> None:
-    pair = await Pair.start(fleet, start, "vllm")
-    pair.bad.always(testing.Busy())
-    (candidate, _) = pair.gateway.nexus.registry.by_model("m")
-    waits = []
-    for _ in range(7):
-        await pair.gateway.chat()
-        waits.append(round(pair.model.busy_seconds))
-        candidate.stats.busy_until = 0.0
-    assert waits == [2, 4, 8, 16, 32, 60, 60]
-    pair.bad.clear()
-    assert (await pair.gateway.chat()).header("x-nexus-backend") == "bad"
-    pair.bad.always(testing.Busy())
-    await pair.gateway.chat()
-    assert round(pair.model.busy_seconds) == 2, "a success ends the streak"
-
-
-@pytest.mark.parametrize("stream", [False, True])
-async def test_a_redirect_is_never_followed_nor_relayed(fleet: FakeFleet, start: Serve, stream: bool) -> None:
-    pair = await Pair.start(fleet, start, "vllm")
-    elsewhere = await fleet.add("vllm", models=["m"])
-    pair.bad.next(testing.Redirect(f"{elsewhere.url}/v1/chat/completions"))
-    reply = await pair.gateway.chat(stream=stream)
-    assert reply.header("location") is None
-    assert not elsewhere.connections
-    assert "redirects (307) to" in pair.model.rest_cause
-    assert "correct its `url`" in pair.model.rest_cause
-
-
-@pytest.mark.parametrize("stream", [False, True])
-async def test_a_request_that_met_this_gateway_before_goes_elsewhere(
-    fleet: FakeFleet, start: Serve, stream: bool
-) -> None:
-    pair = await Pair.start(fleet, start, "vllm")
-    pair.bad.next(testing.Status(508))
-    _served_by_the_other(await pair.gateway.chat(stream=stream), pair, stream=stream)
-    assert (await pair.gateway.outcome()).attempts[0].failure == "loop"
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize("code", [400, 404, 413, 422, 499])
-async def test_any_other_4xx_is_relayed_verbatim(
-    fleet: FakeFleet, start: Serve, kind: str, stream: bool, code: int
-) -> None:
-    pair = await Pair.start(fleet, start, kind)
-    body = b'{ "error":{"message":"temperature: 9.50 is too hot","type":"x", "code" : 7} }\n'
-    pair.bad.next(testing.Status(code, body, headers=(("x-request-id", "theirs"),)))
-    reply = await pair.gateway.chat(stream=stream)
-    assert (reply.status, reply.body, reply.complete) == (code, body, True)
-    assert reply.header("content-type") == "application/json"
-    assert reply.header("x-request-id") == "theirs"
-    assert reply.header("x-nexus-backend") == "bad"
-    assert not asked(pair.good)
-    assert (await pair.gateway.outcome()).attempts[0].failure == "client_error"
-    pair.shows(Effect.NOTHING, "", counted=False)
-
-
-SUCCESSES = [
-    testing.OverLong(),
-    testing.Http10(),
-    testing.Interim((100, 102, 103)),
-    testing.CompleteThenReset(),
-    testing.CompleteThenClose(),
-    testing.Headers((("Set-Cookie", "a=b"), ("Alt-Svc", "h3"))),
-    testing.Drip(7),
-    testing.Delay(0.01),
-]
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize("fault", SUCCESSES, ids=lambda fault: fault.kind)
-async def test_what_is_merely_odd_is_a_success(
-    fleet: FakeFleet, start: Serve, kind: str, stream: bool, fault: Fault
-) -> None:
-    pair = await Pair.start(fleet, start, kind)
-    pair.bad.next(fault)
-    reply = await pair.gateway.chat(stream=stream)
-    assert (reply.status, reply.complete, reply.header("x-nexus-backend")) == (200, True, "bad")
-    assert b"bad answers as m" in reply.body or stream
-    assert not stream or reply.events[-1] == "[DONE]"
-    assert reply.header("set-cookie") is None
-    assert reply.header("alt-svc") is None
-    assert (await pair.gateway.outcome()).attempts[0].failure is None
-    pair.shows(Effect.NOTHING, "", counted=False)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-async def test_a_stale_pooled_connection_is_replaced_once_and_costs_nothing(
-    fleet: FakeFleet, start: Serve, kind: str
-) -> None:
-    pair = await Pair.start(fleet, start, kind, "[routing]\nmax_retries = 0\n")
-    for stream in (False, True):
-        pair.bad.next(testing.Delay(0.0))
-        await pair.gateway.chat(stream=stream)
-        pair.bad.next(testing.CloseSilently())
-        number = len(pair.gateway.outcomes) + 1
-        reply = await pair.gateway.chat(stream=stream)
-        assert (reply.status, reply.header("x-nexus-backend")) == (200, "bad")
-        assert len((await pair.gateway.outcome(number)).attempts) == 1
-    pair.shows(Effect.NOTHING, "", counted=False)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("stream", [False, True])
-async def test_a_coded_reply_is_relayed_verbatim_and_judged_by_its_framing(
-    fleet: FakeFleet, start: Serve, kind: str, stream: bool
-) -> None:
-    pair = await Pair.start(fleet, start, kind)
-    pair.bad.next(testing.Gzip())
-    reply = await pair.gateway.chat(stream=stream)
-    assert (reply.status, reply.header("content-encoding")) == (200, "gzip")
-    assert reply.complete
-    whole = gzip.decompress(reply.body)
-    assert whole.startswith(b"data:" if stream else b"{") or kind == "exo"
-    pair.shows(Effect.NOTHING, "", counted=False)

@@ -252,3 +252,27 @@ async def test_a_reply_of_one_long_text_comes_through_a_slow_reader(
     reply = await client.read_reply()
     assert (reply.status, reply.complete, reply.body.count(b"y") >= 3_000_000) == (200, True, True)
     client.leave()
+
+
+async def test_leaving_while_waiting_for_a_place(fleet: FakeFleet, start: Serve) -> None:
+    pair = await Pair.start(fleet, start, "vllm", "[upstream]\nmax_connections = 1\n")
+    gate = asyncio.Event()
+    pair.bad.next(testing.Delay(event=gate))
+    async with (
+        pair.gateway.client() as first,
+        pair.gateway.client() as second,
+        pair.gateway.client() as third,
+    ):
+        first.send("POST", PATH, chat_body())
+        await pair.bad.wait_for_requests(1)
+        for client in (second, third):
+            client.send("POST", PATH, chat_body())
+        await pair.gateway.until(lambda: len(pair.gateway.nexus.exchanges.running) == 3)
+        second.leave()
+        assert (await pair.gateway.outcome()).client_closed
+        gate.set()
+        for client in (first, third):
+            assert (await client.read_reply()).header("x-nexus-backend") == "bad"
+    assert asked(pair.bad) == 2
+    await pair.gateway.until(pair.gateway.at_rest)
+    pair.shows(Effect.NOTHING, "", counted=False)
