@@ -13,7 +13,7 @@ from nexus import testing
 from nexus.domain import BackendStatus
 from nexus.testing import FakeFleet, Fault, Stage
 
-QUICK = "[timeouts]\nfirst_byte_seconds = 0.1\nidle_seconds = 0.1\n"
+QUICK = "[timeouts]\nfirst_byte_seconds = 0.25\nidle_seconds = 0.25\n"
 MISCONFIGURED = "misconfigured"
 
 
@@ -148,7 +148,9 @@ async def test_a_row(fleet: FakeFleet, start: Serve, kind: str, case: tuple[Row,
 async def test_refused_is_unhealthy_at_once_and_checked_until_it_is_back(
     fleet: FakeFleet, start: Serve, kind: str, stream: bool
 ) -> None:
-    pair = await Pair.start(fleet, start, kind, "[health_check]\nrecovery_threshold = 1\n")
+    pair = await Pair.start(
+        fleet, start, kind, "[health_check]\nrecovery_threshold = 1\ninterval_seconds = 0.1\n"
+    )
     await pair.bad.kill()
     reply = await pair.gateway.chat(stream=stream)
     assert (reply.status, reply.header("x-nexus-backend")) == (200, "good")

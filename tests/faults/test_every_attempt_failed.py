@@ -13,7 +13,7 @@ from nexus import testing
 from nexus.domain import BackendStatus
 from nexus.testing import FakeBackend, FakeFleet, FakeModel, Fault
 
-QUICK = "[timeouts]\nfirst_byte_seconds = 0.1\n"
+QUICK = "[timeouts]\nfirst_byte_seconds = 0.25\n"
 
 
 class Fleet:
@@ -73,7 +73,8 @@ SUMMARIES: list[tuple[list[Fault], int, str]] = [
 async def test_the_sum_of_failed_attempts(
     fleet: FakeFleet, start: Serve, kind: str, stream: bool, faults: list[Fault], status: int, code: str
 ) -> None:
-    some = await fleet_of(fleet, start, kind, 2, QUICK)
+    silent = any(isinstance(fault, testing.Stall) for fault in faults)
+    some = await fleet_of(fleet, start, kind, 2, QUICK if silent else "")
     reply = await some.ask(*faults, stream=stream)
     assert (reply.status, reply.error["code"]) == (status, code), reply.body
     assert reply.complete
@@ -93,6 +94,20 @@ async def test_the_sum_of_failed_attempts(
     assert (outcome.status, outcome.error, len(outcome.attempts)) == (status, code, 2)
     assert all(view.status == "healthy" for view in some.gateway.nexus.registry.views())
     assert some.gateway.at_rest()
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_total_timeout_before_the_first_byte_is_504_and_the_end(
+    fleet: FakeFleet, start: Serve, stream: bool
+) -> None:
+    """The operator's limit is for the request: another backend would only take longer."""
+    some = await fleet_of(fleet, start, "vllm", 2, "[timeouts]\ntotal_seconds = 0.1\n")
+    some.backends[0].next(testing.Stall())
+    reply = await some.gateway.chat(stream=stream)
+    assert (reply.status, reply.error["code"]) == (504, "gateway_timeout")
+    assert [asked(backend) for backend in some.backends] == [1, 0]
+    assert view_of(some.gateway, "b0").failures == {}
+    await some.backends[0].wait_for_departure()
 
 
 @pytest.mark.parametrize(
