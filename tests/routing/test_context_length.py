@@ -14,12 +14,20 @@ from nexus.demo.llama import LlamaServer
 from nexus.domain import Requirements, Usage
 from nexus.registry import Registry
 from nexus.routing import Decision, Refusal, decide
+from nexus.routing.policies import judge_context
+from nexus.routing.policies.context_length import POLICY
 
 
 def fleet(context: int | None, *, counts_max_tokens: bool = False) -> Registry:
     target = registry()
     add(target, "a", [model("llama3", context)], counts_max_tokens=counts_max_tokens)
     return target
+
+
+def fits(target: Registry, text_bytes: int, max_tokens: int | None = None) -> bool:
+    """Tell what the estimate says of the one candidate."""
+    wish = Requirements(surface="chat", model="llama3", text_bytes=text_bytes, max_tokens=max_tokens)
+    return POLICY.judge(judge_context(wish, 100.0), pair(target, "a")) is None
 
 
 def serves(
@@ -40,9 +48,27 @@ def learn(target: Registry, text_bytes: int, tokens: int, times: int = 25) -> No
             lease.tokens(Usage(prompt_tokens=tokens), text_bytes)
 
 
-def test_a_prompt_that_cannot_fit_is_not_sent() -> None:
-    assert serves(fleet(1000), 6000)
-    assert not serves(fleet(1000), 6001)
+def test_a_prompt_that_no_text_could_fit_is_not_sent() -> None:
+    assert serves(fleet(1000), 24_000)
+    assert not serves(fleet(1000), 24_001)
+
+
+def test_the_estimate_chooses_between_backends() -> None:
+    assert fits(fleet(1000), 6000)
+    assert not fits(fleet(1000), 6001)
+    both = fleet(1000)
+    add(both, "large", [model("llama3", 4000)])
+    for text_bytes, asked in ((6000, {"a", "large"}), (6001, {"large"}), (30_000, {"large"})):
+        result = decide(both.snapshot, Requirements("chat", "llama3", text_bytes=text_bytes), 0.0, Random(1))
+        assert isinstance(result, Decision)
+        assert {candidate.backend.id for candidate in result.ranking} == asked
+
+
+def test_after_trying_the_largest_nobody_is_left() -> None:
+    both = fleet(1000)
+    add(both, "large", [model("llama3", 4000)])
+    wish = Requirements("chat", "llama3", text_bytes=30_000)
+    assert isinstance(decide(both.snapshot, wish, 0.0, Random(1), frozenset({"large"})), Refusal)
 
 
 def test_an_unknown_context_excludes_nothing() -> None:
@@ -50,10 +76,10 @@ def test_an_unknown_context_excludes_nothing() -> None:
 
 
 def test_max_tokens_counts_only_where_the_sum_is_refused() -> None:
-    assert serves(fleet(1000), 600, 5000)
-    assert serves(fleet(1000, counts_max_tokens=True), 600, 900)
-    assert not serves(fleet(1000, counts_max_tokens=True), 600, 901)
-    assert not serves(fleet(1000, counts_max_tokens=True), 0, 1001)
+    assert fits(fleet(1000), 600, 5000)
+    assert fits(fleet(1000, counts_max_tokens=True), 600, 900)
+    assert not fits(fleet(1000, counts_max_tokens=True), 600, 901)
+    assert not fits(fleet(1000, counts_max_tokens=True), 0, 1001)
 
 
 def test_after_an_overflow_only_a_known_larger_context_will_do() -> None:
@@ -64,10 +90,10 @@ def test_after_an_overflow_only_a_known_larger_context_will_do() -> None:
 
 def test_a_script_with_long_tokens_is_learned() -> None:
     target = fleet(1000)
-    assert not serves(target, 9500)
+    assert not fits(target, 9500)
     learn(target, 9500, 1000)
-    assert serves(target, 9500)
-    assert not serves(target, 9600)
+    assert fits(target, 9500)
+    assert not fits(target, 9600)
 
 
 def test_the_template_that_short_prompts_carry_teaches_nothing() -> None:

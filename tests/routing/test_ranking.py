@@ -102,6 +102,10 @@ def test_each_survivor_is_ranked_once_and_nobody_else(
         assert not expected
         return
     ranking = [candidate.backend.id for candidate in result.ranking]
+    if not expected:
+        # Only an estimate stood against them, and nobody else has more context.
+        assert len({candidate.context_length for candidate in result.ranking}) == 1
+        return
     assert sorted(ranking) == sorted(expected)
     assert len(result.scores) == len(ranking)
     assert result.candidate is result.ranking[0]

@@ -21,6 +21,7 @@ from nexus.routing.decision import Decision
 from nexus.tasks import Clock
 
 CLIENT_CLOSED_STATUS: Final = 499
+_CLIENT_GONE: Final = frozenset({FailureKind.CLIENT_CLOSED, FailureKind.CLIENT_STALLED})
 JSON_TYPE: Final[Header] = (b"Content-Type", b"application/json")
 
 
@@ -188,7 +189,7 @@ class Exchange:
     def outcome(self, now: float) -> Outcome:
         """Sum the exchange up."""
         cause, decision = self.cause, self.decision
-        gone = cause is FailureKind.CLIENT_CLOSED or cause is FailureKind.CLIENT_STALLED
+        gone = cause is not None and cause in _CLIENT_GONE
         backend = decision.candidate.backend if decision is not None else None
         return Outcome(
             request_id=self.request_id,

@@ -10,14 +10,22 @@ from collections.abc import Sequence
 from random import Random
 from typing import Final
 
+import msgspec
+
 from nexus.domain import Rejection, RejectionKind, Requirements, RouteReason
 from nexus.registry import Candidate, Snapshot
+from nexus.registry.stats import DEFAULT_BYTES_PER_TOKEN
 from nexus.routing import resolve
 from nexus.routing.decision import Decision, Refusal
 from nexus.routing.plan import Judge, Plan, Step, plan_of
-from nexus.routing.policies import POLICIES, JudgeContext, Policy, judge_context
+from nexus.routing.policies import CONTEXT_LENGTH, POLICIES, JudgeContext, Policy, judge_context
 from nexus.routing.strategies import Columns
 
+MOST_BYTES_PER_TOKEN: Final = 24
+"""No ordinary text has more: ruled lines reach 21 (measured with a real tokenizer)."""
+
+_CAPABILITY_MATCH: Final = RouteReason.CAPABILITY_MATCH
+_FAILOVER: Final = RouteReason.FAILOVER
 _NONE: Final[frozenset[str]] = frozenset()
 _ALONE: Final = (0,)
 _WAITING_HELPS: Final = frozenset({"busy", "loading"})
@@ -56,11 +64,14 @@ def decide(
             columns = plan.rank(survivors, snapshot.rules.weights)
             order = _order(columns, _tiers(survivors, step, now), rng)
             first = survivors[order[0]]
-            reason = RouteReason.CAPABILITY_MATCH if not tried else RouteReason.FAILOVER
+            reason = _CAPABILITY_MATCH if not tried else _FAILOVER
             if first.priority > step.preferred and not tried:
                 reason = _reason(first, survivors, busy, context, plan.live)
             name, model, fallback = requirements.model, step.model, step is not plan.steps[0]
             return Decision(first, name, model, fallback, plan.pinned, reason, survivors, order, columns[0])
+    roomier = _roomiest(plan, context, tried)
+    if roomier is not None:
+        return decide(snapshot, roomier, now, rng, tried, policies=policies)
     return _refuse(snapshot, plan, context, tried)
 
 
@@ -141,7 +152,7 @@ def _reason(
     for candidate in busy:
         if candidate.priority < limit and _merely_busy(_rejections(candidate, context, judges)):
             return RouteReason.CAPACITY_OVERFLOW
-    return RouteReason.CAPABILITY_MATCH
+    return _CAPABILITY_MATCH
 
 
 def _rejections(candidate: Candidate, context: JudgeContext, judges: Sequence[Judge]) -> list[Rejection]:
@@ -153,6 +164,29 @@ def _rejections(candidate: Candidate, context: JudgeContext, judges: Sequence[Ju
 
 def _merely_busy(rejections: list[Rejection]) -> bool:
     return all(rejection.code in _WAITING_HELPS for rejection in rejections)
+
+
+def _roomiest(plan: Plan, context: JudgeContext, tried: frozenset[str]) -> Requirements | None:
+    """Return what asks only the largest contexts, when an estimate alone has excluded everybody.
+
+    Law: a prompt that fits is never refused. Bytes do not tell tokens for certain (indented text
+    and long words have nine or more bytes a token), so the estimate chooses between backends but
+    refuses only what no text could fit; else the backend itself judges, in its own words.
+    """
+    needs = context.requirements
+    if needs.context_above is not None:
+        return None
+    largest = 0
+    for step in plan.steps:
+        for candidate in step.admitted:
+            known = candidate.context_length
+            if known is None or known <= largest or candidate.backend.spec.id in tried:
+                continue
+            if all(found.code == CONTEXT_LENGTH for found in _rejections(candidate, context, plan.live)):
+                largest = known
+    if not largest or needs.text_bytes > MOST_BYTES_PER_TOKEN * largest:
+        return None
+    return msgspec.structs.replace(needs, text_bytes=int(DEFAULT_BYTES_PER_TOKEN) * largest, max_tokens=None)
 
 
 def _refuse(snapshot: Snapshot, plan: Plan, context: JudgeContext, tried: frozenset[str]) -> Refusal:

@@ -18,6 +18,9 @@ from nexus.routing.policies import (
 )
 from nexus.routing.policies.base import Clear, JudgeContext, LivePolicy, Policy, judge_context
 
+CONTEXT_LENGTH: Final = context_length.POLICY.name
+"""The code of the one rejection that rests on an estimate."""
+
 LIVE_POLICIES: Final[tuple[LivePolicy, ...]] = (busy.POLICY, context_length.POLICY)
 
 POLICIES: Final[tuple[Policy, ...]] = (
@@ -33,4 +36,13 @@ POLICIES: Final[tuple[Policy, ...]] = (
 )
 """Cheapest and likeliest first: the order changes cost, never the result."""
 
-__all__ = ["LIVE_POLICIES", "POLICIES", "Clear", "JudgeContext", "LivePolicy", "Policy", "judge_context"]
+__all__ = [
+    "CONTEXT_LENGTH",
+    "LIVE_POLICIES",
+    "POLICIES",
+    "Clear",
+    "JudgeContext",
+    "LivePolicy",
+    "Policy",
+    "judge_context",
+]
