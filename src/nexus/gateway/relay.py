@@ -16,7 +16,7 @@ from nexus.domain import FailureKind, Usage
 from nexus.gateway.exchange import Exchange
 from nexus.http.client import Flow
 from nexus.protocol.error_body import fault_of
-from nexus.protocol.headers import Header, content_coding, find, is_event_stream, reply_headers
+from nexus.protocol.headers import Header, find, read_reply
 from nexus.protocol.sse import SseScanner
 from nexus.protocol.surfaces import StreamEnd
 from nexus.protocol.usage import usage_of
@@ -63,11 +63,13 @@ class Relay:
         "_adapter",
         "_body",
         "_clock",
+        "_coded",
         "_cut_inside",
         "_exchange",
         "_extra",
         "_first_at",
         "_flow",
+        "_kept",
         "_lease",
         "_scanner",
         "_sent",
@@ -99,6 +101,8 @@ class Relay:
         self._scanner: SseScanner | None = None
         self._body: list[bytes] = []
         self._size = 0
+        self._kept: list[Header] = []
+        self._coded = False
         self._cut_inside = False
         self._first_at: float | None = None
         self.status = 0
@@ -119,7 +123,10 @@ class Relay:
         """Choose how the body is judged, by status and content type."""
         self.status = status
         self.headers = headers
-        if status < 300 and is_event_stream(headers) and content_coding(headers) is None:
+        head = read_reply(headers)
+        self._kept = head.kept
+        self._coded = head.coded
+        if status < 300 and head.event_stream and not head.coded:
             self._scanner = SseScanner(self._exchange.surface.end)
 
     def data(self, chunk: bytes) -> None:
@@ -220,7 +227,7 @@ class Relay:
         self._body.clear()
 
     def _complete_body(self, body: bytes) -> None:
-        if content_coding(self.headers) is None:
+        if not self._coded:
             if fault_of(body) is not None:
                 self._note_error(body)
                 return
@@ -280,6 +287,4 @@ class Relay:
         self._exchange.reply.write(data)
 
     def _reply_headers(self) -> list[Header]:
-        headers = reply_headers(self.headers)
-        headers.extend(self._extra)
-        return headers
+        return [*self._kept, *self._extra]

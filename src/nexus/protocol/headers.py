@@ -13,6 +13,8 @@ from itertools import compress
 from operator import itemgetter
 from typing import Final
 
+import msgspec
+
 Header = tuple[bytes, bytes]
 
 X_NEXUS_BACKEND: Final = b"X-Nexus-Backend"
@@ -57,6 +59,7 @@ _LOST_NAMES: Final = frozenset(
 )
 _LOST_PREFIXES: Final = (b"access-control-", b"x-nexus-")
 _NAME_OF: Final = itemgetter(0)
+_NO_CODING: Final = frozenset({b"", b"identity"})
 _HARMLESS_CONNECTION: Final = frozenset({b"keep-alive", b"close"})
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _SECONDS: Final = re.compile(rb"\d{1,20}(?:\.\d{1,20})?")
@@ -76,34 +79,53 @@ def find(headers: Sequence[Header], name: bytes) -> bytes | None:
     return None
 
 
+class ReplyHead(msgspec.Struct, frozen=True, gc=False):
+    """What a relay needs to know of a reply's headers.
+
+    Attributes:
+        kept: the headers that the client gets, in order.
+        event_stream: the body is a stream of server-sent events.
+        coded: the body is in a content coding other than identity.
+    """
+
+    kept: list[Header]
+    event_stream: bool
+    coded: bool
+
+
 @lru_cache(maxsize=128)
-def _judge_names(names: tuple[bytes, ...]) -> tuple[tuple[bool, ...], tuple[int, ...]]:
-    """Return for each name whether it stays, and the places of ``Connection``.
+def _judge_names(names: tuple[bytes, ...]) -> tuple[tuple[bool, ...], tuple[int, ...], int, int]:
+    """Return for each name whether it stays, and the places of the headers that are read.
 
     A server sends the same names in the same order with every reply.
     """
     lowered = [name.lower() for name in names]
     kept = tuple(name not in _LOST_NAMES and not name.startswith(_LOST_PREFIXES) for name in lowered)
-    return kept, tuple(at for at, name in enumerate(lowered) if name == b"connection")
+    connections = tuple(at for at, name in enumerate(lowered) if name == b"connection")
+    places = {name: at for at, name in reversed(list(enumerate(lowered)))}
+    return kept, connections, places.get(b"content-type", -1), places.get(b"content-encoding", -1)
 
 
-def reply_headers(headers: Sequence[Header]) -> list[Header]:
-    """Return the headers of a backend's reply that the client gets, in order.
+def read_reply(headers: Sequence[Header]) -> ReplyHead:
+    """Read a backend's reply headers once, for all that its relay asks.
 
-    Left out are hop-by-hop headers and those named in ``Connection`` (RFC 9110 7.6.1), what speaks
-    of the backend's own address, ``Access-Control-*`` (CORS is the gateway's alone), any
-    ``X-Nexus-*``, and the framing headers, which the server side writes itself.
+    Left out of what the client gets are hop-by-hop headers and those named in ``Connection``
+    (RFC 9110 7.6.1), what speaks of the backend's own address, ``Access-Control-*`` (CORS is the
+    gateway's alone), any ``X-Nexus-*``, and the framing headers, which the server side writes
+    itself.
     """
-    kept_names, connections = _judge_names(tuple(map(_NAME_OF, headers)))
+    kept_names, connections, type_at, coding_at = _judge_names(tuple(map(_NAME_OF, headers)))
     kept = list(compress(headers, kept_names))
-    named: set[bytes] = set()
     for at in connections:
         lowered = headers[at][1].strip().lower()
         if lowered not in _HARMLESS_CONNECTION:
-            named.update(token.strip() for token in lowered.split(b","))
-    if named:
-        return [header for header in kept if header[0].lower() not in named]
-    return kept
+            named = {token.strip() for token in lowered.split(b",")}
+            kept = [header for header in kept if header[0].lower() not in named]
+    return ReplyHead(
+        kept,
+        type_at >= 0 and media_type(headers[type_at][1]) == b"text/event-stream",
+        coding_at >= 0 and headers[coding_at][1].strip().lower() not in _NO_CODING,
+    )
 
 
 def request_id(candidate: bytes | None, make: Callable[[], str]) -> str:
@@ -164,26 +186,6 @@ def add_gateway(value: bytes | None, own_id: str) -> bytes:
 def media_type(value: bytes | None) -> bytes:
     """Return the type of a ``Content-Type`` in lower case, without parameters; empty without one."""
     return b"" if value is None else value.partition(b";")[0].strip().lower()
-
-
-def is_event_stream(headers: Sequence[Header]) -> bool:
-    """Tell whether a reply is a stream of server-sent events."""
-    return media_type(find(headers, b"content-type")) == b"text/event-stream"
-
-
-def is_json(headers: Sequence[Header]) -> bool:
-    """Tell whether a body is JSON by its type (``application/json`` or ``+json``)."""
-    kind = media_type(find(headers, b"content-type"))
-    return kind == b"application/json" or kind.endswith(b"+json")
-
-
-def content_coding(headers: Sequence[Header]) -> bytes | None:
-    """Return the ``Content-Encoding`` in lower case, ``None`` for none or ``identity``."""
-    value = find(headers, b"content-encoding")
-    if value is None:
-        return None
-    coding = value.strip().lower()
-    return None if coding in (b"", b"identity") else coding
 
 
 @lru_cache(maxsize=256)
