@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass
 
 import pytest
@@ -11,6 +12,7 @@ from tests.support.gateway import Serve
 
 from nexus import testing
 from nexus.domain import BackendStatus
+from nexus.services.backend_watch import BACKOFF_SECONDS
 from nexus.testing import FakeFleet, Fault, Stage
 
 QUICK = "[timeouts]\nfirst_byte_seconds = 0.25\nidle_seconds = 0.25\n"
@@ -242,3 +244,16 @@ async def test_a_backend_that_accepts_and_reads_nothing(fleet: FakeFleet, start:
     first = (await pair.gateway.outcome()).attempts[0]
     assert (first.failure, first.sent) == ("first_byte_timeout", True)
     pair.shows(Effect.CHECK, "first_byte_timeout", counted=True)
+
+
+async def test_many_failures_are_no_flood_of_checks(fleet: FakeFleet, start: Serve) -> None:
+    pair = await Pair.start(fleet, start, "vllm")
+    pair.bad.always(testing.ServerError())
+    pair.good.always(testing.ServerError())
+    before = len(pair.bad.probe_requests)
+    began = time.monotonic()
+    for _ in range(100):
+        assert (await pair.gateway.chat()).status == 502
+    seconds = time.monotonic() - began
+    await pair.probed()
+    assert len(pair.bad.probe_requests) - before <= 2 * (seconds / BACKOFF_SECONDS + 2)

@@ -86,6 +86,7 @@ class BackendWatch:
         self._failures = 0
         self._successes = 0
         self._checked_at = float("-inf")
+        self._early_at = float("-inf")
         self._wanted = asyncio.Event()
         self.checked = asyncio.Event()
 
@@ -111,6 +112,7 @@ class BackendWatch:
         except TimeoutError:
             return
         await self._clock.sleep(self._early_delay())
+        self._early_at = self._clock.now()
 
     def _regular_delay(self) -> float | None:
         """Seconds until the next unasked check, spread so that the fleet is not asked in step."""
@@ -126,10 +128,12 @@ class BackendWatch:
         return interval * (1 + self._tools.rng.uniform(-JITTER, JITTER))
 
     def _early_delay(self) -> float:
-        """Seconds that a wish has to wait: none for a backend that answered its last check."""
-        if not self._failures:
-            return 0.0
-        return max(0.0, self._checked_at + self._backoff() - self._clock.now())
+        """Seconds that a wish has to wait: none at first, yet many failures make no flood of checks."""
+        if self._failures:
+            since, apart = self._checked_at, self._backoff()
+        else:
+            since, apart = self._early_at, min(BACKOFF_SECONDS, self._settings.interval_seconds)
+        return max(0.0, since + apart - self._clock.now())
 
     def _backoff(self) -> float:
         doubled: float = BACKOFF_SECONDS * 2.0 ** min(self._failures, 20)
