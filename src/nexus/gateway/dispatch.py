@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Mapping
 from typing import Final
 
 import msgspec
 
-from nexus.backends.base import Adapter
-from nexus.domain import BackendType, FailureKind, Requirements
+from nexus.domain import FailureKind, Requirements
 from nexus.errors import RequestError, UpstreamError
-from nexus.gateway.attempt_headers import AttemptHeaders
+from nexus.gateway.attempt_headers import attempt_headers
 from nexus.gateway.consequences import Consequences
 from nexus.gateway.exchange import Exchange
 from nexus.gateway.exhausted import every_attempt_failed, nobody_qualifies
@@ -27,7 +25,7 @@ from nexus.gateway.failures import (
     before_first_byte,
 )
 from nexus.gateway.relay import Held, Relay
-from nexus.gateway.upstream_request import UpstreamRequests
+from nexus.gateway.upstream_request import Targets
 from nexus.http.client import HttpClient, Timeouts
 from nexus.protocol.envelope import Envelope
 from nexus.protocol.error_body import quote
@@ -47,21 +45,18 @@ class Dispatcher:
     Args:
         registry: the truth.
         client: upstream connections.
-        adapters: how each type spells its errors and what fixes it needs.
-        requests: builds what goes upstream.
+        targets: what requests to each backend share.
         timeouts: of each attempt.
         clock, rng: injected time and randomness.
     """
 
     __slots__ = (
-        "_adapters",
         "_client",
         "_clock",
         "_consequences",
-        "_headers",
         "_registry",
-        "_requests",
         "_rng",
+        "_targets",
         "_timeouts",
     )
 
@@ -69,21 +64,18 @@ class Dispatcher:
         self,
         registry: Registry,
         client: HttpClient,
-        adapters: Mapping[BackendType, Adapter],
-        requests: UpstreamRequests,
+        targets: Targets,
         timeouts: Timeouts,
         clock: Clock,
         rng: random.Random,
     ) -> None:
         self._registry = registry
         self._client = client
-        self._adapters = adapters
-        self._requests = requests
+        self._targets = targets
         self._timeouts = timeouts
         self._clock = clock
         self._rng = rng
         self._consequences = Consequences(registry, clock)
-        self._headers = AttemptHeaders()
 
     async def run(self, exchange: Exchange, envelope: Envelope, requirements: Requirements) -> None:
         """Relay one reply, or raise the error that sums up why there is none.
@@ -122,18 +114,17 @@ class Dispatcher:
     ) -> Relay:
         candidate = decision.candidate
         backend = candidate.backend
-        spec = backend.spec
-        adapter = self._adapters[backend.type]
+        target = self._targets.of(backend, exchange.surface)
         exchange.decision = decision
-        fixes = adapter.fixes - spec.disabled_fixes if spec.disabled_fixes else adapter.fixes
-        body = envelope.edited(model=candidate.model.native_id, fixes=fixes)
-        request = self._requests.build(backend, exchange.surface, exchange.request, exchange.request_id, body)
+        body = envelope.edited(model=candidate.model.native_id, fixes=target.fixes)
+        request = target.request(exchange.request, exchange.request_id, body)
         lease = self._registry.lease(candidate)
-        relay = Relay(exchange, lease, adapter, self._clock, self._headers.of(decision, exchange), body)
+        headers = attempt_headers(target.named, decision, exchange)
+        relay = Relay(exchange, lease, target.adapter, self._clock, headers, body)
         try:
             with lease:
                 try:
-                    await self._client.exchange(spec.origin, request, relay, self._timeouts)
+                    await self._client.exchange(backend.spec.origin, request, relay, self._timeouts)
                     relay.complete()
                 except UpstreamError as error:
                     if relay.conclude():

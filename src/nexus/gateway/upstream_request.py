@@ -6,10 +6,13 @@ only.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from nexus import __version__
-from nexus.domain import Backend
+from nexus.backends.base import Adapter
+from nexus.domain import Backend, BackendType
+from nexus.gateway.attempt_headers import backend_headers
 from nexus.http.server import Request
 from nexus.protocol.headers import FORWARDED, X_NEXUS_VIA, add_gateway
 from nexus.protocol.surfaces import Surface
@@ -19,67 +22,80 @@ _FORWARDED: Final = tuple(sorted(FORWARDED))
 _VIA_LOWER: Final = X_NEXUS_VIA.lower()
 
 
-class UpstreamRequests:
-    """Builds request heads and bodies.
+class Target:
+    """What every request to one surface of one backend shares, worked out once.
 
-    Args:
-        gateway_id: this gateway's own id for ``X-Nexus-Via``.
+    Attributes:
+        backend: as it was then.
+        adapter: its dialect.
+        fixes: what its dialect needs changed in bodies, less what the operator switched off.
+        named: the reply headers that name it.
     """
 
-    __slots__ = ("_gateway_id", "_prefixes")
+    __slots__ = ("_forwarded", "_prefix", "_via", "adapter", "backend", "fixes", "named")
 
-    def __init__(self, gateway_id: str) -> None:
-        self._gateway_id = gateway_id.encode()
-        self._prefixes: dict[tuple[str, str], tuple[Backend, bytes]] = {}
+    def __init__(self, backend: Backend, surface: Surface, adapter: Adapter, gateway_id: str) -> None:
+        self.backend = backend
+        self.adapter = adapter
+        self.fixes = adapter.fixes - backend.spec.disabled_fixes
+        self.named = backend_headers(backend)
+        self._prefix = _render_prefix(backend, surface)
+        self._forwarded = (*_FORWARDED, *map(str.encode, backend.spec.forward_headers))
+        self._via = gateway_id
 
-    def build(
-        self, backend: Backend, surface: Surface, request: Request, request_id: str, body: bytes
-    ) -> bytes:
+    def request(self, request: Request, request_id: str, body: bytes) -> bytes:
         """Return head and body for one attempt.
 
         Args:
-            backend: the leased backend.
-            surface: what is asked of it.
             request: the client's request, for the headers on the allow-list.
             request_id: sent as ``X-Request-Id``.
             body: the bytes to send, already edited.
         """
         headers = b""
-        header = request.fields.get
-        for name in _FORWARDED:
-            value = header(name)
-            if value is not None:
-                headers += b"%b: %b\r\n" % (name, value)
-        for text in backend.spec.forward_headers:
-            name = text.encode()
-            value = header(name)
-            if value is not None:
-                headers += b"%b: %b\r\n" % (name, value)
-        passed = header(_VIA_LOWER)
-        via = self._gateway_id if passed is None else add_gateway(passed, self._gateway_id.decode())
+        fields = request.fields
+        for name in self._forwarded:
+            if name in fields:
+                headers += b"%b: %b\r\n" % (name, fields[name])
         return b"%bContent-Length: %d\r\nX-Request-Id: %b\r\n%b%b: %b\r\n\r\n%b" % (
-            self._prefix(backend, surface),
+            self._prefix,
             len(body),
             request_id.encode(),
             headers,
             X_NEXUS_VIA,
-            via,
+            add_gateway(fields.get(_VIA_LOWER), self._via),
             body,
         )
 
-    def _prefix(self, backend: Backend, surface: Surface) -> bytes:
-        key = (backend.id, surface.name)
-        cached = self._prefixes.get(key)
-        if cached is not None and cached[0].spec is backend.spec:
-            return cached[1]
-        prefix = _render_prefix(backend, surface)
-        self._prefixes[key] = (backend, prefix)
-        return prefix
 
-    def forget(self, backend_id: str) -> None:
-        """Drop what is cached for a removed backend."""
-        for key in [key for key in self._prefixes if key[0] == backend_id]:
-            del self._prefixes[key]
+class Targets:
+    """The targets in use.
+
+    Args:
+        adapters: the dialects.
+        gateway_id: this gateway's own id for ``X-Nexus-Via``.
+    """
+
+    __slots__ = ("_adapters", "_gateway_id", "_targets")
+
+    def __init__(self, adapters: Mapping[BackendType, Adapter], gateway_id: str) -> None:
+        self._adapters = adapters
+        self._gateway_id = gateway_id
+        self._targets: dict[str, dict[str, Target]] = {}
+
+    def of(self, backend: Backend, surface: Surface) -> Target:
+        """Return the target of a surface; made anew when what it rests on has changed."""
+        by_backend = self._targets.get(surface.name)
+        if by_backend is None:
+            by_backend = self._targets[surface.name] = {}
+        target = by_backend.get(backend.spec.id)
+        if target is None or not _same(target.backend, backend):
+            target = Target(backend, surface, self._adapters[backend.type], self._gateway_id)
+            by_backend[backend.spec.id] = target
+        return target
+
+
+def _same(old: Backend, new: Backend) -> bool:
+    return old is new or (old.spec is new.spec and old.type is new.type and old.cloud is new.cloud)
 
 
 def _render_prefix(backend: Backend, surface: Surface) -> bytes:

@@ -20,7 +20,7 @@ from nexus.gateway.doors import Doors
 from nexus.gateway.endpoints import Gateway, GatewaySettings
 from nexus.gateway.exchange import Exchanges
 from nexus.gateway.pages import Pages
-from nexus.gateway.upstream_request import UpstreamRequests
+from nexus.gateway.upstream_request import Targets
 from nexus.http.client import HttpClient, Timeouts
 from nexus.http.limits import ServerLimits, UpstreamLimits
 from nexus.http.server import HttpServer
@@ -209,8 +209,7 @@ class Nexus:
         dispatcher = Dispatcher(
             self.registry,
             self.client,
-            ADAPTERS,
-            UpstreamRequests(self.gateway_id),
+            Targets(ADAPTERS, self.gateway_id),
             Timeouts(
                 connect=timeouts.connect_seconds,
                 first_byte=timeouts.first_byte_seconds,
