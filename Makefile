@@ -41,8 +41,14 @@ $(READY): requirements.lock pyproject.toml Makefile
 demo: $(READY)
 	@$(BIN)/python -m nexus demo $(ARGS)
 
+# Tests with a real server run alone: its one thread would slow the others, and they it.
 test: $(READY)
+ifeq ($(strip $(ARGS)),)
+	$(BIN)/python -m pytest -m 'not real' --numprocesses 2
+	$(BIN)/python -m pytest -m real
+else
 	$(BIN)/python -m pytest $(ARGS)
+endif
 
 check: $(READY)
 	$(BIN)/ruff check .

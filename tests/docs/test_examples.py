@@ -36,7 +36,7 @@ def _commands() -> list[tuple[str, str]]:
     for page in PAGES:
         lines = re.findall(r"^\$ (.+)$", read(page), re.MULTILINE)
         inline = [text for text in quoted(read(page)) if text.startswith(("nexus ", "make "))]
-        for text in (*lines, *inline):
+        for text in sorted({*lines, *inline}):
             command = text.partition("  #")[0].strip()
             command = re.sub(r"^(?:[A-Z_]+=\S+ )+", "", command)
             if command.split()[0] in ("nexus", "make"):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import socket
 import subprocess
 from contextlib import closing
@@ -74,15 +73,6 @@ def test_without_configuration_it_says_what_to_do_next(start_nexus: StartNexus) 
     assert (status, health["status"], health["backends"]["total"]) == (200, "unhealthy", 0)
     assert nexus.get("/v1/models")[1] == {"object": "list", "data": []}
     assert chat(nexus, "m")[0] == 404
-
-
-def test_it_answers_after_little_work(start_nexus: StartNexus) -> None:
-    """Processor time until the first answer: on an idle machine that is the wall clock's."""
-    nexus = start_nexus()
-    fields = Path(f"/proc/{nexus.process.pid}/stat").read_text().rpartition(")")[2].split()
-    seconds = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-    print(f"answered after {seconds:.2f} s of processor time")  # noqa: T201
-    assert seconds < 0.8
 
 
 @pytest.mark.real
