@@ -48,6 +48,7 @@ class ScriptedAdapter(Adapter):
         headers: Sequence[Header] = (),  # noqa: ARG002
         *,
         surface: str = "",  # noqa: ARG002
+        request: bytes = b"",  # noqa: ARG002
     ) -> ErrorReading:
         return ErrorReading(FailureKind.SERVER_ERROR, str(status))
 
