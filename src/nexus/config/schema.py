@@ -121,7 +121,7 @@ class TimeoutsConfig(msgspec.Struct, frozen=True):
 
 
 class DiscoveryConfig(msgspec.Struct, frozen=True):
-    """Finding backends by itself."""
+    """Finding backends by itself: read and checked, but nothing acts on it yet."""
 
     enabled: Annotated[bool, Setting("Look for backends on the network and on this computer.", Flag())] = True
     service_types: Annotated[
