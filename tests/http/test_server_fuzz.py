@@ -104,6 +104,43 @@ def test_how_bytes_are_split_never_matters() -> None:
             assert (other_end in {"open", "closed"}) == (end in {"open", "closed"}), data
 
 
+def like_message(rng: random.Random) -> bytes:
+    """One of a few messages that differ in little besides the length of their bodies."""
+    path = rng.choice((b"", b"", b"", b"a"))
+    line = b"POST /%b HTTP/1.1\r\nHost: x\r\n" % path
+    if not rng.randrange(8):
+        return line + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
+    if not rng.randrange(8):
+        return line + b"\r\n"
+    size = rng.choice((0, 7, 10, 11, 99))
+    digits = rng.choice((b"%d", b"%d", b"%d", b"%02d", b"-%d", b"%d, 7")) % size
+    field = rng.choice(
+        (b"Content-Length: ", b"Content-Length: ", b"content-length:", b"X: 1\r\nContent-Length: ")
+    )
+    return line + field + digits + b"\r\nA: b\r\n\r\n" + bytes(rng.choices(b"\r\nPOST 1", k=size))
+
+
+def test_what_was_read_before_changes_nothing() -> None:
+    rng = random.Random(4)
+    for _ in range(1500):
+        messages = [like_message(rng) for _ in range(rng.randint(2, 8))]
+        expected: list[Request] = []
+        end = "open"
+        for message in messages:
+            found, end = requests([message])
+            expected += found
+            if end != "open":
+                break
+        torn: list[bytes] = []
+        for message in messages:
+            cut = rng.choice((0, rng.randrange(len(message))))
+            torn += (message[:cut], message[cut:])
+        for parts in ([b"".join(messages)], pieces(rng, b"".join(messages)), messages, torn):
+            again, other_end = requests(parts)
+            assert [facts(request) for request in again] == [facts(request) for request in expected]
+            assert other_end == end
+
+
 def test_requests_never_hold_what_may_not_be_in_them() -> None:
     for data in sessions(3, 1500):
         for request in requests([data])[0]:

@@ -4,15 +4,21 @@ Where a message begins and ends is decided here and in ``body``, never by the pa
 ends at the first empty line, the body has the announced length or is chunked. llhttp judges
 every byte of the head and is given not one byte beyond it, so pipelined requests wait in plain
 bytes, and an ``Upgrade`` (which llhttp takes as the end of HTTP) is simply not taken.
+
+A client sends the same head with every request, but for the length of the body. A head that
+differs from the one before in nothing else is read by comparing the two: the parser has judged
+every other byte, and digits in place of as many digits change no verdict of its.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 
 import httptools
+import msgspec
 
 from nexus.errors import HeadersTooLarge, InvalidRequest, UriTooLong
 from nexus.http.limits import ServerLimits
@@ -22,7 +28,68 @@ from nexus.protocol.headers import Header
 _END: Final = b"\r\n\r\n"
 _VERSIONS: Final = {b"HTTP/1.1": (1, 1), b"HTTP/1.0": (1, 0)}
 _KNOWN_LINE: Final = 128
+_KNOWN_HEAD: Final = 4096
+_LENGTH: Final = b"content-length"
+_LENGTH_DIGITS: Final = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]+)[ \t]*\r\n", re.IGNORECASE)
 _AUTHORITY: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
+
+
+class _KnownHead(msgspec.Struct, frozen=True):
+    """A head that was read before.
+
+    Attributes:
+        head: its bytes.
+        end: how many they are.
+        digits: where the value of ``Content-Length`` is; empty at ``end`` without one.
+        field: the place of ``Content-Length`` among the fields.
+        request: what it was read as.
+    """
+
+    head: bytes
+    end: int
+    digits: tuple[int, int]
+    field: int
+    request: Request
+
+    def read(self, data: bytes) -> Request | None:
+        """Read the head of ``data``; None when it is another one."""
+        head = data[: self.end]
+        known = self.request
+        headers, fields, length = known.headers, known.fields, known.length
+        if head != self.head:
+            start, stop = self.digits
+            digits = head[start:stop]
+            if head[:start] + self.head[start:stop] + head[stop:] != self.head or not digits.isdigit():
+                return None
+            headers = list(headers)
+            headers[self.field] = (headers[self.field][0], digits)
+            fields = {**fields, _LENGTH: digits}
+            length = int(digits)
+        return Request(
+            known.method,
+            known.path,
+            known.query,
+            known.version,
+            headers,
+            fields,
+            known.keep_alive,
+            known.expects_continue,
+            length,
+        )
+
+
+def _known(head: bytes, request: Request) -> _KnownHead | None:
+    """Remember a head, unless it is so long that many of them would weigh."""
+    end = len(head)
+    if end > _KNOWN_HEAD:
+        return None
+    place = list(request.fields).index(_LENGTH) if _LENGTH in request.fields else None
+    if place is None:
+        return _KnownHead(head, end, (end, end), 0, request)
+    found = _LENGTH_DIGITS.search(head)
+    if found is None or len(request.fields) != len(request.headers):
+        return None
+    return _KnownHead(head, end, found.span(1), place, request)
 
 
 class HeadReader:
@@ -32,11 +99,12 @@ class HeadReader:
         end: after :meth:`read` returned a request, the length of its head.
     """
 
-    __slots__ = ("_body_due", "_fed", "_headers", "_limits", "_over", "_parser", "end")
+    __slots__ = ("_body_due", "_fed", "_headers", "_known", "_limits", "_over", "_parser", "end")
 
     def __init__(self, limits: ServerLimits) -> None:
         self._limits = limits
         self._parser: httptools.HttpRequestParser | None = None
+        self._known: _KnownHead | None = None
         self._headers: list[Header] = []
         self._over = False
         self._body_due = False
@@ -57,7 +125,16 @@ class HeadReader:
         Raises:
             InvalidRequest, UriTooLong, HeadersTooLarge: the connection cannot be read further.
         """
-        fed = self._fed
+        known, fed = self._known, self._fed
+        if known is not None and not fed:
+            request = known.read(data)
+            if request is not None:
+                self.end = known.end
+                if self._body_due:
+                    # It waits for the body of an earlier head; what comes now is none.
+                    self._parser = None
+                    self._body_due = False
+                return request
         found = data.find(_END, fed - 3 if fed > 3 else 0)
         self.end = found + 4 if found >= 0 else len(data)
         if self.end > self._limits.request_line:
@@ -72,6 +149,7 @@ class HeadReader:
         if len(headers) > self._limits.fields:
             raise HeadersTooLarge(f"The request has more than {self._limits.fields} header fields.")
         request = _request(data[: data.find(b"\r\n")], headers)
+        self._known = _known(data[: self.end], request)
         self._headers = []
         self._over = False
         self._fed = 0
@@ -80,7 +158,7 @@ class HeadReader:
 
     def passed(self, body: bytes) -> None:
         """Be told of a whole body of announced length: the parser then serves for the next head too."""
-        if self._parser is not None:
+        if self._body_due and self._parser is not None:
             self._parser.feed_data(body)
             self._body_due = False
 
@@ -176,7 +254,7 @@ def _keeps_alive(version: tuple[int, int], connection: bytes) -> bool:
     return b"close" not in options and (version == (1, 1) or b"keep-alive" in options)
 
 
-def _length(version: tuple[int, int], fields: dict[bytes, bytes]) -> int | None:
+def _length(version: tuple[int, int], fields: Mapping[bytes, bytes]) -> int | None:
     """Bytes of body; None when chunked (RFC 9112 6.3, refusing what it lets a server refuse)."""
     coding = fields.get(b"transfer-encoding")
     length = fields.get(b"content-length")
