@@ -80,7 +80,7 @@ def lease(registry: Registry) -> Callable[[], object]:
 
     def once() -> None:
         with registry.lease(candidate) as held:
-            held.sent()
+            held.sent = True
 
     return once
 

@@ -14,10 +14,9 @@ def test_a_lease_counts_in_flight_and_leaves_a_record() -> None:
     candidate = pair(target, "a")
     with target.lease(candidate) as lease:
         assert (candidate.load.in_flight, candidate.stats.in_flight) == (1, 1)
-        lease.sent()
+        lease.sent = True
         clock.time += 0.5
-        lease.first_byte(clock.now())
-        lease.first_byte(clock.now() + 9)
+        lease.first_byte_at = clock.now()
         lease.status = 200
         clock.time += 1.5
     assert (candidate.load.in_flight, candidate.stats.in_flight) == (0, 0)
@@ -37,7 +36,7 @@ def test_the_time_to_first_byte_of_a_failure_is_not_learned() -> None:
     candidate = pair(target, "a")
     for kind in (FailureKind.UPSTREAM_CLOSED, FailureKind.CLIENT_CLOSED):
         with target.lease(candidate) as lease:
-            lease.first_byte(clock.now())
+            lease.first_byte_at = clock.now()
             lease.fail(kind, status=200, message="cut")
             lease.fail(FailureKind.SERVER_ERROR, message="later")
         assert (lease.attempt.failure, lease.attempt.message) == (kind, "cut")
@@ -91,7 +90,7 @@ def test_usage_teaches_speed_and_ratio() -> None:
     for streamed in (True, False):
         with target.lease(candidate) as lease:
             clock.time += 1.0
-            lease.first_byte(clock.now())
+            lease.first_byte_at = clock.now()
             clock.time += 4.0 if streamed else 0.0
             lease.tokens(Usage(prompt_tokens=1000, completion_tokens=200), text_bytes=4000)
     assert candidate.stats.tokens_per_second == pytest.approx(50 + 0.2 * (200 - 50))

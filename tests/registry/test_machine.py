@@ -117,7 +117,7 @@ class RegistryMachine(RuleBasedStateMachine):
         if not self.open:
             return
         lease, stack = self.open.pop(choice % len(self.open))
-        lease.first_byte(self.clock.now())
+        lease.first_byte_at = self.clock.now()
         if (kind := KINDS[choice % len(KINDS)]) is not None:
             lease.fail(kind)
         stack.close()

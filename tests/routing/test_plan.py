@@ -24,7 +24,7 @@ def test_a_clear_check_says_what_the_judge_says(target: Registry, wish: Requirem
     context = judge_context(wish, NOW)
     candidates = target.by_model("x")
     for policy in LIVE_POLICIES:
-        if policy.clear(candidates)(context):
+        if policy.clear(candidates)(wish, NOW):
             assert all(policy.judge(context, candidate) is None for candidate in candidates)
 
 

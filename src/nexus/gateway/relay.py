@@ -115,7 +115,7 @@ class Relay:
     def connected(self, flow: Flow) -> None:
         """Request bytes leave now; from here a slow client slows this backend down."""
         self._flow = flow
-        self._lease.sent()
+        self._lease.sent = True
         self._exchange.reply.on_pause = flow.pause
         self._exchange.reply.on_resume = flow.resume
 
@@ -271,7 +271,7 @@ class Relay:
 
     def _first_byte(self) -> None:
         self._first_at = now = self._clock.now()
-        self._lease.first_byte(now)
+        self._lease.first_byte_at = now
         if self._flow is not None:
             self._flow.first_byte()
 

@@ -192,11 +192,14 @@ def read(
 
 def _is_plain(body: bytes, members: Body) -> bool:
     """Tell whether there is nothing to refuse: one model, plainly written, and messages if need be."""
-    if not members.model or (isinstance(members, ChatBody) and members.messages is None):
+    if not members.model:
+        return False
+    if (type(members) is ChatBody or isinstance(members, ChatBody)) and members.messages is None:
         return False
     if _BACKSLASH in body and _ESCAPED_LETTER in body:
         return False
-    return body.find(_QUOTED_MODEL, body.find(_QUOTED_MODEL) + len(_QUOTED_MODEL)) < 0
+    # In lower case other spellings of the name are seen too; the one that was read is plain.
+    return body.lower().count(_QUOTED_MODEL) == 1
 
 
 def _read_loosely(body: bytes, surface: Surface, members: Body | None, default_model: str | None) -> Envelope:

@@ -25,9 +25,10 @@ from nexus.protocol.shapes import (
     Place,
     ResponsesBody,
 )
-from nexus.protocol.surfaces import Surface
+from nexus.protocol.surfaces import BodyKind, Surface
 
 _THOUGHTS_END: Final = "</think>"
+_EMBEDDING: Final = BodyKind.EMBEDDING
 
 
 def of(envelope: Envelope, surface: Surface) -> Requirements:
@@ -41,7 +42,8 @@ def of(envelope: Envelope, surface: Surface) -> Requirements:
     if body is None:
         return loose_requirements.of_fields(envelope, surface)
     parts: list[Part] = []
-    text_bytes = _prompt(body, parts)
+    # The usual kind at once; the others are told apart in :func:`_prompt`.
+    text_bytes = _messages(body.messages or (), parts) if type(body) is ChatBody else _prompt(body, parts)
     images, remote_image, audio = 0, False, False
     if parts:
         more, images, remote_image, audio = _sum(parts)
@@ -57,9 +59,9 @@ def of(envelope: Envelope, surface: Surface) -> Requirements:
         images > 0,
         remote_image,
         audio,
-        (body.tools or body.functions) is not None and _needs_tools(body),
+        (body.tools is not None or body.functions is not None) and _needs_tools(body),
         (body.response_format or body.text or body.output_config) is not None and _needs_json(body),
-        isinstance(body, EmbeddingBody),
+        surface.body is _EMBEDDING,
     )
 
 
@@ -87,7 +89,9 @@ def _messages(messages: list[Message] | tuple[()], parts: list[Part]) -> int:
             if isinstance(content, str):
                 content = content.rpartition(_THOUGHTS_END)[2]
         if isinstance(content, str):
-            text_bytes += size(content)
+            # As in ``size``, without the call.
+            content = content.strip()
+            text_bytes += len(content) if content.isascii() else len(content.encode())
         elif content:
             parts += content
     return text_bytes
@@ -135,7 +139,7 @@ def _max_tokens(body: Body) -> int | None:
     """Return the smallest positive integer of the names for it: a lower bound like the rest."""
     given = body.max_tokens
     if body.max_completion_tokens is None and body.max_output_tokens is None:
-        return given if given is not None and given in LENGTHS else None
+        return given if given is not None and 0 < given < LENGTHS.stop else None
     named = (given, body.max_completion_tokens, body.max_output_tokens)
     return min((value for value in named if value is not None and value in LENGTHS), default=None)
 

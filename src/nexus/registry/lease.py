@@ -27,6 +27,7 @@ NOT_THE_BACKENDS: Final = frozenset(
 """Kinds that are nobody's fault, the request's or the operator's: they never count against a backend."""
 
 _WHOLE_REPLY_SHARE: Final = 0.05
+_NOTHING_WRONG: Final[tuple[FailureKind | None, str, float | None]] = (None, "", None)
 
 
 class Lease:
@@ -38,23 +39,22 @@ class Lease:
 
     Attributes:
         candidate: what was leased.
+        sent: request bytes left.
+        first_byte_at: when the first body byte came, in monotonic seconds, or ``None``.
         status: the upstream's HTTP status, or ``None``.
         attempt: the record; there once the lease has ended.
     """
 
     __slots__ = (
         "_clock",
-        "_failure",
-        "_first_byte",
-        "_message",
-        "_retry_after",
-        "_sent",
+        "_counted",
+        "_said",
         "_started",
-        "_text_bytes",
         "_turns",
-        "_usage",
         "attempt",
         "candidate",
+        "first_byte_at",
+        "sent",
         "status",
     )
 
@@ -62,26 +62,16 @@ class Lease:
 
     def __init__(self, candidate: Candidate, clock: Clock, turns: Iterator[int]) -> None:
         self.candidate = candidate
+        self.sent = False
+        self.first_byte_at: float | None = None
         self.status: int | None = None
         self._clock = clock
         self._turns = turns
         self._started: float | None = None
-        self._first_byte: float | None = None
-        self._failure: FailureKind | None = None
-        self._message = ""
-        self._retry_after: float | None = None
-        self._sent = False
-        self._usage: Usage | None = None
-        self._text_bytes = 0
-
-    def sent(self) -> None:
-        """Request bytes left."""
-        self._sent = True
-
-    def first_byte(self, now: float) -> None:
-        """Record when the first body byte came, in monotonic seconds; only the first call counts."""
-        if self._first_byte is None:
-            self._first_byte = now
+        # What went wrong, in which words, and the seconds until it may be tried again.
+        self._said: tuple[FailureKind | None, str, float | None] = _NOTHING_WRONG
+        # What the backend counted, and the bytes of prompt text that it counted for.
+        self._counted: tuple[Usage, int] | None = None
 
     def fail(
         self,
@@ -99,17 +89,14 @@ class Lease:
             message: the backend's words, without secrets and addresses.
             retry_after: seconds until it asked to be called again.
         """
-        if self._failure is None:
-            self._failure = kind
-            self._message = message
-            self._retry_after = retry_after
+        if self._said is _NOTHING_WRONG:
+            self._said = (kind, message, retry_after)
             if status is not None:
                 self.status = status
 
     def tokens(self, usage: Usage, text_bytes: int = 0) -> None:
         """Give what the backend counted and the bytes of prompt text that it counted for."""
-        self._usage = usage
-        self._text_bytes = text_bytes
+        self._counted = (usage, text_bytes)
 
     def __enter__(self) -> Self:
         if self._started is not None:
@@ -136,40 +123,34 @@ class Lease:
         stats.in_flight -= 1
         started = self._started or 0.0
         seconds = self._clock.now() - started
-        waited = None if self._first_byte is None else self._first_byte - started
-        if exc_type is not None and self._failure is None:
+        first_byte = self.first_byte_at
+        waited = None if first_byte is None else first_byte - started
+        kind, message, retry_after = self._said
+        if exc_type is not None and kind is None:
             # Nobody said what happened: the scope was torn down from outside.
-            self._failure = FailureKind.CANCELLED
-        kind = self._failure
+            kind = FailureKind.CANCELLED
         if kind is None:
             stats.succeeded(waited)
-            if self._usage is not None:
-                self._learn(self._usage, seconds, waited)
+            if self._counted is not None:
+                self._learn(self._counted, seconds, waited)
         elif kind not in NOT_THE_BACKENDS:
             load.failures[kind] = load.failures.get(kind, 0) + 1
             stats.failures[kind] = stats.failures.get(kind, 0) + 1
-        backend = candidate.backend
+        spec, native_id = candidate.backend.spec, candidate.model.native_id
+        # fmt: off
         self.attempt = Attempt(
-            backend.spec.name,
-            backend.spec.id,
-            candidate.model.native_id,
-            kind,
-            self.status,
-            self._message,
-            self._sent,
-            waited,
-            seconds,
-            self._retry_after,
+            spec.name, spec.id, native_id, kind, self.status, message, self.sent, waited, seconds, retry_after
         )
+        # fmt: on
 
-    def _learn(self, usage: Usage, seconds: float, waited: float | None) -> None:
+    def _learn(self, counted: tuple[Usage, int], seconds: float, waited: float | None) -> None:
         stats = self.candidate.stats
-        if usage.prompt_tokens is not None and self._text_bytes >= RATIO_MIN_BYTES:
-            stats.ratio.observe(self._text_bytes, usage.prompt_tokens)
-        if usage.completion_tokens and seconds > 0:
+        usage, text_bytes = counted
+        if text_bytes >= RATIO_MIN_BYTES and usage.prompt_tokens is not None:
+            stats.ratio.observe(text_bytes, usage.prompt_tokens)
+        generated = usage.completion_tokens
+        if generated and seconds > 0:
             # A reply that came in one piece was generated before its first byte.
             streamed = seconds - (waited or 0.0)
             window = streamed if streamed > _WHOLE_REPLY_SHARE * seconds else seconds
-            stats.tokens_per_second = moving_average(
-                stats.tokens_per_second, usage.completion_tokens / window
-            )
+            stats.tokens_per_second = moving_average(stats.tokens_per_second, generated / window)

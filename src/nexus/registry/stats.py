@@ -172,4 +172,6 @@ class PairStats:
         """Fold in a success: its time to first byte in seconds, and the end of a busy streak."""
         self.busy_streak = 0
         if first_byte is not None:
-            self.first_byte = moving_average(self.first_byte, first_byte)
+            average = self.first_byte
+            # As in ``moving_average``, without the call.
+            self.first_byte = first_byte if average is None else average + EWMA_ALPHA * (first_byte - average)

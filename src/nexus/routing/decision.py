@@ -21,7 +21,7 @@ class Decision(msgspec.Struct, frozen=True, eq=False):
         pinned: the client named the backend: no failover.
         reason: for ``X-Nexus-Route-Reason``.
         survivors: everyone who could serve, in order of registration.
-        order: places in ``survivors``, best first.
+        order: places in ``survivors``, best first; ``None`` when the costs, all different, say it.
         costs: the strategy's figure for each survivor, lower is better.
     """
 
@@ -32,18 +32,22 @@ class Decision(msgspec.Struct, frozen=True, eq=False):
     pinned: bool
     reason: RouteReason
     survivors: Sequence[Candidate]
-    order: Sequence[int]
+    order: Sequence[int] | None
     costs: Sequence[float]
 
     @property
     def ranking(self) -> tuple[Candidate, ...]:
         """Everyone who could serve, best first."""
-        return tuple(self.survivors[at] for at in self.order)
+        return tuple(self.survivors[at] for at in self._places())
 
     @property
     def scores(self) -> tuple[float, ...]:
         """The strategy's figure for each of the ranking, higher is better."""
-        return tuple(-self.costs[at] for at in self.order)
+        return tuple(-self.costs[at] for at in self._places())
+
+    def _places(self) -> Sequence[int]:
+        costs = self.costs
+        return sorted(range(len(costs)), key=costs.__getitem__) if self.order is None else self.order
 
 
 class Refusal(msgspec.Struct, frozen=True):

@@ -54,31 +54,33 @@ def decide(
         A ranking with its first, or why nobody can serve.
     """
     plan = plan_of(snapshot, requirements, policies)
-    context = judge_context(requirements, now)
     for step in plan.steps:
         survivors: Sequence[Candidate] = step.admitted
         busy: Sequence[Candidate] = ()
-        if tried or not _all_clear(step, context):
+        if tried or not _all_clear(step, requirements, now):
+            context = judge_context(requirements, now)
             survivors, busy = _judge(step.admitted, tried, context, plan.live)
         if survivors:
             columns = plan.rank(survivors, snapshot.rules.weights)
+            costs = columns[0]
             order = _order(columns, _tiers(survivors, step, now), rng)
-            first = survivors[order[0]]
+            first = survivors[costs.index(min(costs)) if order is None else order[0]]
             reason = _CAPABILITY_MATCH if not tried else _FAILOVER
             if first.priority > step.preferred and not tried:
-                reason = _reason(first, survivors, busy, context, plan.live)
+                reason = _reason(first, survivors, busy, judge_context(requirements, now), plan.live)
             name, model, fallback = requirements.model, step.model, step is not plan.steps[0]
-            return Decision(first, name, model, fallback, plan.pinned, reason, survivors, order, columns[0])
+            return Decision(first, name, model, fallback, plan.pinned, reason, survivors, order, costs)
+    context = judge_context(requirements, now)
     roomier = _roomiest(plan, context, tried)
     if roomier is not None:
         return decide(snapshot, roomier, now, rng, tried, policies=policies)
     return _refuse(snapshot, plan, context, tried)
 
 
-def _all_clear(step: Step, context: JudgeContext) -> bool:
+def _all_clear(step: Step, requirements: Requirements, now: float) -> bool:
     """Tell whether no live rule can reject anybody, which is so for most requests."""
     for clear in step.clears:  # noqa: SIM110 - a generator would cost more than the checks
-        if not clear(context):
+        if not clear(requirements, now):
             return False
     return True
 
@@ -114,19 +116,24 @@ def _tiers(survivors: Sequence[Candidate], step: Step, now: float) -> list[int] 
     return [2 * (candidate.stats.resting_until > now) + (candidate in unsure) for candidate in survivors]
 
 
-def _order(columns: Columns, tiers: list[int] | None, rng: Random) -> Sequence[int]:
+def _order(columns: Columns, tiers: list[int] | None, rng: Random) -> Sequence[int] | None:
     """Sort places by tier, then by the strategy's columns, then by chance.
 
+    ``None`` stands for the order of the first column, where it alone decides: without ties the
+    others and chance have no say, and nobody needs all of it to send a request.
+
     The sorts are stable and run from the least significant column to the most: sorting by plain
-    numbers several times is cheaper than once by tuples. Without ties in the first column the
-    others and chance have no say.
+    numbers several times is cheaper than once by tuples.
     """
     first = columns[0]
     count = len(first)
     if count == 1:
         return _ALONE
+    tied = len(set(first)) < count
+    if tiers is None and not tied:
+        return None
     order = sorted(range(count), key=first.__getitem__)
-    if len(set(first)) < count:
+    if tied:
         draw = rng.random
         chances = [draw() for _ in order]
         order.sort(key=chances.__getitem__)

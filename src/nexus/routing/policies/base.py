@@ -36,8 +36,9 @@ def judge_context(requirements: Requirements, now: float) -> JudgeContext:
     )
 
 
-Clear = Callable[[JudgeContext], bool]
-"""Says of one request that a rule rejects none of the candidates that it was made for.
+Clear = Callable[[Requirements, float], bool]
+"""Says of one request, at a moment in monotonic seconds, that a rule rejects none of the candidates
+that it was made for.
 
 Law: it may be unsure, and then says ``False``; when it says ``True``, ``judge`` rejects nobody.
 """

@@ -23,8 +23,7 @@ class Busy:
         """Return whether none of them is busy."""
         everyone = tuple(candidate.stats for candidate in candidates)
 
-        def nobody_busy(context: JudgeContext) -> bool:
-            now = context.now
+        def nobody_busy(requirements: Requirements, now: float) -> bool:  # noqa: ARG001 - the form of every check
             for stats in everyone:  # noqa: SIM110 - a generator would cost more than the check
                 if stats.busy_until > now:
                     return False

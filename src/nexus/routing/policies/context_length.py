@@ -30,10 +30,11 @@ class ContextLength:
         contexts = [known for candidate in candidates if (known := candidate.context_length) is not None]
         room = DEFAULT_BYTES_PER_TOKEN * min(contexts, default=math.inf)
 
-        def fits(context: JudgeContext) -> bool:
-            if context.requirements.context_above is not None:
+        def fits(requirements: Requirements, now: float) -> bool:  # noqa: ARG001 - the form of every check
+            if requirements.context_above is not None:
                 return False
-            return context.text_bytes + DEFAULT_BYTES_PER_TOKEN * context.max_tokens <= room
+            asked = DEFAULT_BYTES_PER_TOKEN * (requirements.max_tokens or 0)
+            return requirements.text_bytes + asked <= room
 
         return fits
 
