@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from email.utils import formatdate
+from math import floor
 from typing import TYPE_CHECKING, Any, Protocol
 
 from nexus.errors import RequestError
 from nexus.http.limits import ServerLimits
-from nexus.http.reply import Reply
+from nexus.http.reply import Reply, status_line
 from nexus.http.request import Request
 from nexus.tasks import Clock, DeadlineWatch, TaskOwner
 
@@ -51,7 +52,7 @@ class ServerContext:
     """
 
     __slots__ = (
-        "_date",
+        "_heads",
         "_second",
         "app",
         "buffered",
@@ -82,13 +83,20 @@ class ServerContext:
         self.buffered = 0
         self.draining = False
         self.connections: set[ClientConnection] = set()
-        self._second = -1
-        self._date = b""
+        self._second: float = 0
+        self._heads: dict[int, bytes] = {}
 
-    def date_line(self) -> bytes:
-        """The ``Date`` header line, formatted once a second."""
-        second = int(self.clock.wall())
-        if second != self._second:
-            self._second = second
-            self._date = f"Date: {formatdate(second, usegmt=True)}\r\n".encode("ascii")
-        return self._date
+    def head_of(self, status: int) -> bytes:
+        """The lines that every reply of this status begins with, made once a second."""
+        now = self.clock.wall()
+        if not self._second <= now < self._second + 1.0:
+            self._second = floor(now)
+            self._heads = {}
+        head = self._heads.get(status)
+        if head is None:
+            head = self._heads[status] = status_line(status) + _server_and_date(self._second)
+        return head
+
+
+def _server_and_date(second: float) -> bytes:
+    return f"Server: nexus\r\nDate: {formatdate(second, usegmt=True)}\r\n".encode("ascii")

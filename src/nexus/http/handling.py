@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Coroutine
 from typing import Any, Final
@@ -15,8 +14,8 @@ from nexus.http.request import Request
 _log: Final = logging.getLogger("nexus.http.server")
 
 
-def handle(context: ServerContext, request: Request, reply: Reply) -> asyncio.Task[None] | None:
-    """Give ``request`` to the application; return the task that answers it, if it needs one."""
+def handle(context: ServerContext, request: Request, reply: Reply) -> None:
+    """Give ``request`` to the application; what it wants to run is the reply's task."""
     try:
         coroutine = context.app.handle(request, reply)
     except RequestError as error:
@@ -25,8 +24,7 @@ def handle(context: ServerContext, request: Request, reply: Reply) -> asyncio.Ta
         _fail(context, reply)
     else:
         if coroutine is not None:
-            return context.tasks.spawn(_run(context, coroutine, reply), "request")
-    return None
+            reply.task = context.tasks.begin(_run(context, coroutine, reply), "http:request")
 
 
 def answer(context: ServerContext, reply: Reply, error: RequestError) -> None:
@@ -50,6 +48,8 @@ async def _run(context: ServerContext, coroutine: Coroutine[Any, Any, None], rep
         if not reply.ended and not reply.departed:
             _log.error("the handler of a request left its reply unfinished")
             reply.abort()
+        if reply.task is not None:
+            context.tasks.release(reply.task)
 
 
 def _fail(context: ServerContext, reply: Reply) -> None:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Final, Protocol
 
+from nexus.http.request import Request
 from nexus.protocol.headers import Header
 
-STATUS_LINES: Final = {
-    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\nServer: nexus\r\n".encode("ascii")
-    for status in HTTPStatus
-}
 _FIELD: Final = b": ".join
+_LINES: Final = b"\r\n".join
 _BODILESS: Final = frozenset({204, 304})
+_KNOWN: Final = frozenset(status.value for status in HTTPStatus)
+_HTTP10: Final = (1, 0)
+
+
+def status_line(status: int) -> bytes:
+    """The first line of a reply; of a status that has no name too (RFC 9112 4)."""
+    phrase = HTTPStatus(status).phrase if status in _KNOWN else ""
+    return f"HTTP/1.1 {status} {phrase}\r\n".encode("ascii")
 
 
 class Shared(Protocol):
@@ -22,8 +29,8 @@ class Shared(Protocol):
     draining: bool
     """Whether replies now end their connections."""
 
-    def date_line(self) -> bytes:
-        """The ``Date`` header line."""
+    def head_of(self, status: int) -> bytes:
+        """The lines that every reply of this status begins with."""
         ...
 
 
@@ -34,7 +41,7 @@ class Wire(Protocol):
         """Write to the client."""
         ...
 
-    def reply_ended(self, *, keep_alive: bool) -> None:
+    def reply_ended(self, reply: Reply) -> None:
         """The whole reply is written; the connection is free for the next request, or closes."""
         ...
 
@@ -48,7 +55,14 @@ class Reply:
 
     After the client has left every method does nothing.
 
+    Args:
+        wire: where it goes.
+        shared: the server.
+        request: what it answers.
+
     Attributes:
+        keep_alive: whether the connection lives on after this reply.
+        task: what makes the reply, if that takes a task.
         started: :meth:`start` or :meth:`send` was called; it is too late for another status.
         ended: the reply is complete or was aborted.
         departed: the client left, or was cut because it took nothing.
@@ -64,41 +78,39 @@ class Reply:
     __slots__ = (
         "_chunked",
         "_head",
-        "_head_only",
-        "_http10",
-        "_keep_alive",
         "_left",
+        "_request",
         "_shared",
         "_silent",
         "_until_close",
         "_wire",
         "departed",
         "ended",
+        "keep_alive",
         "on_departed",
         "on_pause",
         "on_resume",
         "on_stalled",
         "started",
         "stream",
+        "task",
     )
 
-    def __init__(
-        self, wire: Wire, shared: Shared, *, keep_alive: bool, head_only: bool = False, http10: bool = False
-    ) -> None:
+    def __init__(self, wire: Wire, shared: Shared, request: Request) -> None:
         self._wire = wire
         self._shared = shared
-        self._keep_alive = keep_alive
-        self._head_only = head_only
-        self._http10 = http10
+        self._request = request
         self._head = b""
         self._chunked = False
-        self._silent = head_only
+        self._silent = request.method == "HEAD"
         self._until_close = False
         self._left: int | None = None
         self.started = False
         self.ended = False
         self.departed = False
         self.stream = False
+        self.keep_alive = request.keep_alive
+        self.task: asyncio.Task[None] | None = None
         self.on_departed: Callable[[], None] | None = None
         self.on_pause: Callable[[], None] | None = None
         self.on_resume: Callable[[], None] | None = None
@@ -174,38 +186,37 @@ class Reply:
         if self.departed:
             return False
         framing = self._frame(status, length)
-        line = STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\nServer: nexus\r\n" % status
+        head = self._shared.head_of(status)
         if headers:
-            lines = b"\r\n".join(map(_FIELD, headers))
-            self._head = b"".join((line, self._shared.date_line(), lines, b"\r\n", framing, b"\r\n"))
-        else:
-            self._head = b"".join((line, self._shared.date_line(), framing, b"\r\n"))
+            head += _LINES(map(_FIELD, headers)) + b"\r\n"
+        self._head = head + framing
         return True
 
     def _frame(self, status: int, length: int | None) -> bytes:
         """Decide how the content ends and whether the connection lives on (RFC 9112 6, 9.3)."""
+        http10 = self._request.version == _HTTP10
         if status in _BODILESS:
             self._silent = True
             framing = b""
         elif length is not None:
             self._left = length
             framing = b"Content-Length: %d\r\n" % length
-        elif self._http10:
+        elif http10:
             self._until_close = True
-            self._keep_alive = False
+            self.keep_alive = False
             framing = b""
         else:
             self._chunked = True
             framing = b"Transfer-Encoding: chunked\r\n"
         if self._shared.draining:
-            self._keep_alive = False
-        if not self._keep_alive:
-            return framing + b"Connection: close\r\n"
-        if self._http10:
-            return framing + b"Connection: keep-alive\r\n"
-        return framing
+            self.keep_alive = False
+        if not self.keep_alive:
+            return framing + b"Connection: close\r\n\r\n"
+        if http10:
+            return framing + b"Connection: keep-alive\r\n\r\n"
+        return framing + b"\r\n"
 
     def _finish(self) -> None:
         self._head = b""
         self.ended = True
-        self._wire.reply_ended(keep_alive=self._keep_alive)
+        self._wire.reply_ended(self)
