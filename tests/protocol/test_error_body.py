@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from tests.protocol.captured import REPLIES, body_of, is_stream, status_of
 
 from nexus.errors import InvalidRequest, ModelNotFound, ServiceUnavailable
-from nexus.protocol.error_body import ErrorText, error_event, fault_of, parse, parse_event, render
+from nexus.protocol.error_body import ErrorText, error_event, fault_of, parse, parse_event, read_body, render
 from nexus.protocol.sse import SseScanner
 from nexus.protocol.surfaces import StreamEnd
+from nexus.protocol.usage import usage_of
 
 
 def test_render() -> None:
@@ -177,3 +178,27 @@ def test_recorded_successes_have_no_fault(path: Path) -> None:
 )
 def test_faults_of_a_200(body: bytes, faulty: bool) -> None:
     assert (fault_of(body) is not None) is faulty
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"usage":{"prompt_tokens":3,"completion_tokens":4}}',
+        b'{"usage":{"prompt_tokens":3}}',
+        b'{"usage":{"prompt_tokens":3,"completion_tokens":-4}}',
+        b'{"usage":{"prompt_tokens":true,"completion_tokens":4}}',
+        b'{"usage":{"input_tokens":3,"output_tokens":4},"type":"message"}',
+        b'{"usage":{"prompt_tokens":3,"completion_tokens":4},"error":null}',
+        b'{"usage":{"prompt_tokens":3,"completion_tokens":4},"error":""}',
+        b'{"usage":{"prompt_tokens":3,"completion_tokens":4},"error":"no"}',
+        b'{"usage":{"prompt_tokens":3,"completion_tokens":4},"object":"error"}',
+        b'{"usage":{"prompt_tokens":3,"completion_tokens":4},"type":"error"}',
+        b'{"usage":{"prompt_tokens":3,"completion_tokens":4},"object":null}',
+        b"",
+        b"error",
+        b"[]",
+    ],
+)
+def test_a_body_is_read_at_once_as_for_its_fault_and_its_usage(body: bytes) -> None:
+    fault = fault_of(body)
+    assert read_body(body) == (fault, None if fault is not None else usage_of(body))

@@ -15,11 +15,10 @@ from nexus.backends.base import Adapter, ErrorReading
 from nexus.domain import FailureKind, Usage
 from nexus.gateway.exchange import Exchange
 from nexus.http.client import Flow
-from nexus.protocol.error_body import fault_of
+from nexus.protocol.error_body import read_body
 from nexus.protocol.headers import Header, find, read_reply
 from nexus.protocol.sse import SseScanner
 from nexus.protocol.surfaces import StreamEnd
-from nexus.protocol.usage import usage_of
 from nexus.registry.lease import Lease
 from nexus.tasks import Clock
 
@@ -228,10 +227,10 @@ class Relay:
 
     def _complete_body(self, body: bytes) -> None:
         if not self._coded:
-            if fault_of(body) is not None:
+            fault, self.usage = read_body(body)
+            if fault is not None:
                 self._note_error(body)
                 return
-            self.usage = usage_of(body)
         if self._exchange.reply.started:
             self.failure = FailureKind.PROTOCOL
             return

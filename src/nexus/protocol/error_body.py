@@ -8,12 +8,14 @@ from typing import Any, Final
 
 import msgspec
 
+from nexus.domain import Usage
 from nexus.errors import RequestError
 from nexus.protocol.quote import quote
 from nexus.protocol.stream_events import is_error
 from nexus.protocol.surfaces import StreamEnd
+from nexus.protocol.usage import plain_usage, usage_of
 
-__all__ = ["ErrorText", "error_event", "fault_of", "parse", "parse_event", "quote", "render"]
+__all__ = ["ErrorText", "error_event", "fault_of", "parse", "parse_event", "quote", "read_body", "render"]
 
 _ANTHROPIC: Final = frozenset({"messages", "count_tokens"})
 _ANY: Final = msgspec.json.Decoder()
@@ -122,6 +124,19 @@ def fault_of(body: bytes) -> ErrorText | None:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return parse_event(body) if is_error(value) else None
+
+
+def read_body(body: bytes) -> tuple[ErrorText | None, Usage | None]:
+    """Read the whole body of a successful reply that was not streamed.
+
+    Returns:
+        What is wrong with it, as :func:`fault_of` says, and the tokens that it counts.
+    """
+    usage = plain_usage(body)
+    if usage is not None:
+        return None, usage
+    fault = fault_of(body)
+    return fault, usage_of(body) if fault is None else None
 
 
 def _from_object(value: dict[str, Any]) -> ErrorText | None:

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 import msgspec
 
 from nexus.domain import Usage
 
-_Count = Annotated[int, msgspec.Meta(ge=0)]
-
-
-class _Counts(msgspec.Struct, gc=False):
-    """What nearly every backend says: the members of OpenAI's ``usage``, as whole numbers."""
-
-    prompt_tokens: _Count
-    completion_tokens: _Count
-
 
 class _Counted(msgspec.Struct, gc=False):
-    usage: _Counts
+    """What nearly every reply says: OpenAI's ``usage``, and nothing of an error."""
+
+    usage: Usage
+    error: None = None
+    object: str = ""
+    type: str = ""
 
 
 class _Reply(msgspec.Struct, gc=False):
@@ -30,19 +26,30 @@ _COUNTED: Final = msgspec.json.Decoder(_Counted)
 _REPLY: Final = msgspec.json.Decoder(_Reply)
 
 
+def plain_usage(body: bytes) -> Usage | None:
+    """Return the counts of a reply of the usual shape, which is no error.
+
+    ``None`` says nothing: the body has another shape, or counts less.
+    """
+    try:
+        reply = _COUNTED.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    if reply.object == "error" or reply.type == "error":
+        return None
+    usage = reply.usage
+    prompt, completion = usage.prompt_tokens, usage.completion_tokens
+    if prompt is None or completion is None or prompt < 0 or completion < 0:
+        return None
+    return usage
+
+
 def usage_of(body: bytes) -> Usage | None:
     """Return the counts in the whole body of a reply that was not streamed.
 
     Args:
         body: any bytes; what is not JSON or says nothing gives ``None``.
     """
-    try:
-        counts = _COUNTED.decode(body).usage
-        return Usage(counts.prompt_tokens, counts.completion_tokens)
-    except msgspec.ValidationError:
-        pass
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
     try:
         return read_usage(_REPLY.decode(body).usage)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
