@@ -16,7 +16,7 @@ import uvloop
 from tests.faults.chaos_client import Bodies
 from tests.support.gateway import RunningGateway, serve
 
-from nexus.http.connection import Phase
+from nexus.http.ending import Phase
 from nexus.testing import FakeFleet
 
 CORPUS: Final = Path(__file__).parent / "corpus"
