@@ -7,7 +7,7 @@ from math import inf
 import pytest
 
 from nexus.errors import UpstreamProtocolError
-from nexus.http.framing import Framing, read_framing
+from nexus.http.framing import LASTING, Framing, read_framing, told_by_names
 from nexus.protocol.headers import Header
 
 LENGTH = (b"content-LENGTH", b"2")
@@ -63,3 +63,27 @@ def test_what_nobody_can_delimit(headers: tuple[Header, ...]) -> None:
 def test_other_versions(version: str) -> None:
     with pytest.raises(UpstreamProtocolError):
         read(LENGTH, version=version)
+
+
+@pytest.mark.parametrize("coding", [b"chunked", b"gzip"])
+@pytest.mark.parametrize("bodiless", [True, False])
+@pytest.mark.parametrize(
+    "names",
+    [
+        [b"Content-Length"],
+        [b"Date", b"CONTENT-LENGTH", b"Connection"],
+        [b"Content-Length", b"Keep-Alive"],
+        [b"Content-Length", b"Transfer-encoding"],
+        [b"Transfer-Encoding"],
+        [b"Date"],
+        [],
+    ],
+)
+def test_names_tell_the_framing_only_where_no_value_could_change_it(
+    names: list[bytes], bodiless: bool, coding: bytes
+) -> None:
+    headers = [(name, coding if name.lower() == b"transfer-encoding" else b"timeout=3") for name in names]
+    if told_by_names(names):
+        assert read_framing(headers, "1.1", bodiless=bodiless, lasting=True) is LASTING
+    else:
+        assert b"content-length" not in names or len(names) > 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 
-class TlsOptions(msgspec.Struct, frozen=True):
+class TlsOptions(msgspec.Struct, frozen=True, cache_hash=True):
     """How a TLS server is verified.
 
     Attributes:
@@ -17,7 +17,7 @@ class TlsOptions(msgspec.Struct, frozen=True):
     ca_file: str | None = None
 
 
-class Origin(msgspec.Struct, frozen=True):
+class Origin(msgspec.Struct, frozen=True, cache_hash=True):
     """One server that connections may be shared with.
 
     Attributes:

@@ -28,7 +28,9 @@ class Framing(msgspec.Struct, frozen=True):
     idle_seconds: float
 
 
-_LASTING: Final = Framing(until_close=False, idle_seconds=inf)
+LASTING: Final = Framing(until_close=False, idle_seconds=inf)
+"""A body of known length, or none; nothing is said of how long the connection lives."""
+
 _FINAL: Final = Framing(until_close=False, idle_seconds=0.0)
 _UNTIL_CLOSE: Final = Framing(until_close=True, idle_seconds=0.0)
 
@@ -63,7 +65,16 @@ def read_framing(headers: Iterable[Header], version: str, *, bodiless: bool, las
         return _UNTIL_CLOSE
     if version != "1.1" or not lasting:
         return _FINAL
-    return _LASTING if keep_alive is None else Framing(until_close=False, idle_seconds=_announced(keep_alive))
+    return LASTING if keep_alive is None else Framing(until_close=False, idle_seconds=_announced(keep_alive))
+
+
+def told_by_names(names: Iterable[bytes]) -> bool:
+    """Tell whether a lasting HTTP/1.1 reply with these fields is :data:`LASTING` whatever their values.
+
+    It is with a length and neither a transfer coding nor a keep-alive time.
+    """
+    lower = [name.lower() for name in names]
+    return b"content-length" in lower and b"transfer-encoding" not in lower and b"keep-alive" not in lower
 
 
 def _check_coding(coding: bytes, length: bytes | None) -> None:

@@ -16,6 +16,7 @@ from httptools import HttpParserError
 from nexus.domain import Origin
 from nexus.errors import StaleConnection, UpstreamClosed
 from nexus.http.exchange import Exchange, ResponseHandler, Timeouts
+from nexus.http.framing import LASTING
 from nexus.http.limits import UpstreamLimits
 from nexus.http.upstream_reply import UpstreamReply
 from nexus.tasks import Clock
@@ -177,7 +178,7 @@ class UpstreamConnection(UpstreamReply, asyncio.Protocol):
         if framing is None or transport is None:
             return
         idle = self._limits.idle_seconds
-        if framing.idle_seconds != inf:
+        if framing is not LASTING and framing.idle_seconds != inf:
             idle = min(idle, framing.idle_seconds)
         if self.overlong or idle <= 0 or transport.is_closing() or transport.get_write_buffer_size():
             self.end(None)
@@ -226,7 +227,7 @@ class UpstreamConnection(UpstreamReply, asyncio.Protocol):
             self.deadline = at if exchange.total_at == inf else min(at, exchange.total_at)
         if not self._begun:
             self._begun = True
-            self._http11 = data.startswith(b"HTTP/1.1 ")
+            self._http11 = data[:9] == b"HTTP/1.1 "
         self._silent += len(data)
         try:
             self._feed(data)

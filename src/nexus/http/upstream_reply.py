@@ -13,7 +13,7 @@ import httptools
 from nexus.domain import Origin
 from nexus.errors import UpstreamProtocolError
 from nexus.http.exchange import ResponseHandler
-from nexus.http.framing import Framing, read_framing
+from nexus.http.framing import LASTING, Framing, read_framing, told_by_names
 from nexus.http.limits import UpstreamLimits
 from nexus.protocol.headers import Header
 
@@ -46,6 +46,7 @@ class UpstreamReply:
         "_http11",
         "_limits",
         "_method",
+        "_names",
         "_parser",
         "_silent",
         "complete",
@@ -62,6 +63,8 @@ class UpstreamReply:
         self._handler: ResponseHandler | None = None
         self._headers: list[Header] = []
         self._method = ""
+        # The fields of the last reply whose framing they told: a server says much the same each time.
+        self._names: list[bytes] = []
         self._begun = False
         self._http11 = False
         # Bytes since the last one of a body: heads, chunk framing and trailers are bounded by it.
@@ -109,9 +112,8 @@ class UpstreamReply:
         self.framing = None
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """One field of the head, or of the trailers, which are dropped."""
-        if self.framing is None:
-            self._headers.append((name, value))
+        """One field of the head, or of the trailers, which nobody reads."""
+        self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """The head is whole: tell it, unless it is informational (RFC 9110 15.2)."""
@@ -119,18 +121,26 @@ class UpstreamReply:
         if self.complete or handler is None:
             return
         status = parser.get_status_code()
-        if 102 <= status < 200 or status == 100:
+        headers, method = self._headers, self._method
+        self._headers = []
+        if status < 200 and (status >= 102 or status == 100):
             self._http11 = False
             return
-        headers, method = self._headers, self._method
         if not 200 <= status <= 599 or (method == "POST" and status in _EMPTY):
             raise UpstreamProtocolError(f"{self.origin} answered with the impossible status {status}")
         if len(headers) > self._limits.fields:
             raise UpstreamProtocolError(f"{self.origin} sent more than {self._limits.fields} fields")
-        bodiless = status in _BODILESS or method == "HEAD"
-        # Asking the parser for the version costs as much as all else here: most replies show it.
-        version = "1.1" if self._http11 else parser.get_http_version()
-        self.framing = read_framing(headers, version, bodiless=bodiless, lasting=parser.should_keep_alive())
+        names = [name for name, _ in headers]
+        lasting = parser.should_keep_alive()
+        if lasting and self._http11 and names == self._names:
+            self.framing = LASTING
+        else:
+            bodiless = status in _BODILESS or method == "HEAD"
+            # Asking the parser for the version costs as much as all else here: most replies show it.
+            version = "1.1" if self._http11 else parser.get_http_version()
+            self.framing = read_framing(headers, version, bodiless=bodiless, lasting=lasting)
+            if told_by_names(names):
+                self._names = names
         handler.head(status, headers)
         if method == "HEAD":
             # llhttp does not know the request and would wait for a body: no reuse after this.
