@@ -99,7 +99,7 @@ class ClientConnection(EndingConnection):
             self._advancing = False
 
     def _step(self) -> bool:
-        """Take the next head or body and act on it; False when it is not complete.
+        """Take the next head or body and act on it; False when there is nothing to go on with.
 
         Raises:
             RequestError: the connection cannot be read further.
@@ -118,7 +118,7 @@ class ClientConnection(EndingConnection):
             self._await_body(request)
             return False
         self._dispatch(request)
-        return True
+        return self._reader.pending != b""
 
     def _admit(self, request: Request) -> bool:
         request.peer = self._peer

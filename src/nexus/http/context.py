@@ -83,14 +83,14 @@ class ServerContext:
         self.buffered = 0
         self.draining = False
         self.connections: set[ClientConnection] = set()
-        self._second: float = 0
+        self._second = 0.0
         self._heads: dict[int, bytes] = {}
 
     def head_of(self, status: int) -> bytes:
         """The lines that every reply of this status begins with, made once a second."""
         now = self.clock.wall()
         if not self._second <= now < self._second + 1.0:
-            self._second = floor(now)
+            self._second = float(floor(now))
             self._heads = {}
         head = self._heads.get(status)
         if head is None:

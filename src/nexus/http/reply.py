@@ -124,9 +124,9 @@ class Reply:
             headers: without ``Server``, ``Date``, ``Connection`` and framing, which are added.
             body: the content.
         """
-        if not self._begin(status, headers, len(body)):
+        if not self._begin(status, headers, len(body), body):
             return
-        self._wire.send(self._head if self._silent else self._head + body)
+        self._wire.send(self._head)
         self._finish()
 
     def start(self, status: int, headers: Sequence[Header], length: int | None, stream: bool = False) -> None:
@@ -178,43 +178,46 @@ class Reply:
         self.started = self.ended = True
         self._wire.cut(reset=self._until_close)
 
-    def _begin(self, status: int, headers: Sequence[Header], length: int | None) -> bool:
-        """Make the head; False when nobody is there to get it."""
+    def _begin(self, status: int, headers: Sequence[Header], length: int | None, body: bytes = b"") -> bool:
+        """Make the head, with ``body`` behind it; False when nobody is there to get it."""
         if self.started:
             raise RuntimeError("the reply was started before")
         self.started = True
         if self.departed:
             return False
         framing = self._frame(status, length)
+        if self._silent:
+            body = b""
         head = self._shared.head_of(status)
         if headers:
-            head += _LINES(map(_FIELD, headers)) + b"\r\n"
-        self._head = head + framing
+            self._head = b"".join((head, _LINES(map(_FIELD, headers)), b"\r\n", framing, body))
+        else:
+            self._head = b"".join((head, framing, body))
         return True
 
     def _frame(self, status: int, length: int | None) -> bytes:
         """Decide how the content ends and whether the connection lives on (RFC 9112 6, 9.3)."""
         http10 = self._request.version == _HTTP10
-        if status in _BODILESS:
-            self._silent = True
-            framing = b""
-        elif length is not None:
-            self._left = length
-            framing = b"Content-Length: %d\r\n" % length
-        elif http10:
-            self._until_close = True
-            self.keep_alive = False
-            framing = b""
-        else:
-            self._chunked = True
-            framing = b"Transfer-Encoding: chunked\r\n"
-        if self._shared.draining:
+        bodiless = status in _BODILESS
+        if self._shared.draining or (http10 and length is None and not bodiless):
             self.keep_alive = False
         if not self.keep_alive:
-            return framing + b"Connection: close\r\n\r\n"
+            last = b"Connection: close\r\n\r\n"
+        elif http10:
+            last = b"Connection: keep-alive\r\n\r\n"
+        else:
+            last = b"\r\n"
+        if bodiless:
+            self._silent = True
+            return last
+        if length is not None:
+            self._left = length
+            return b"Content-Length: %d\r\n%b" % (length, last)
         if http10:
-            return framing + b"Connection: keep-alive\r\n\r\n"
-        return framing + b"\r\n"
+            self._until_close = True
+            return last
+        self._chunked = True
+        return b"Transfer-Encoding: chunked\r\n" + last
 
     def _finish(self) -> None:
         self._head = b""
