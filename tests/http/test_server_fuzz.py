@@ -7,10 +7,12 @@ showed a defect, run first.
 
 from __future__ import annotations
 
+import gc
 import random
 from pathlib import Path
 
 import httptools
+import msgspec
 import pytest
 from tests.http.server_kit import connect, get, post, serve
 
@@ -139,6 +141,17 @@ def test_what_was_read_before_changes_nothing() -> None:
             again, other_end = requests(parts)
             assert [facts(request) for request in again] == [facts(request) for request in expected]
             assert other_end == end
+
+
+def test_nothing_of_a_request_is_kept_for_the_next_but_its_head() -> None:
+    reader = RequestReader(LIMITS)
+    for _ in range(2):
+        reader.feed(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nabcde")
+        request = reader.next_head()
+        assert request is not None
+        assert request.body == b""
+        assert reader.take_body(request)
+        assert not [holder for holder in gc.get_referrers(request) if isinstance(holder, msgspec.Struct)]
 
 
 def test_requests_never_hold_what_may_not_be_in_them() -> None:

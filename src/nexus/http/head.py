@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from copy import copy
 from functools import lru_cache
 from typing import Final
 
@@ -42,7 +43,7 @@ class _KnownHead(msgspec.Struct, frozen=True):
         end: how many they are.
         digits: where the value of ``Content-Length`` is; empty at ``end`` without one.
         field: the place of ``Content-Length`` among the fields.
-        request: what it was read as.
+        request: what it was read as, without a body.
     """
 
     head: bytes
@@ -83,13 +84,14 @@ def _known(head: bytes, request: Request) -> _KnownHead | None:
     end = len(head)
     if end > _KNOWN_HEAD:
         return None
-    place = list(request.fields).index(_LENGTH) if _LENGTH in request.fields else None
-    if place is None:
-        return _KnownHead(head, end, (end, end), 0, request)
+    # The request itself is about to hold a body, which goes with it.
+    known = copy(request)
+    if _LENGTH not in request.fields:
+        return _KnownHead(head, end, (end, end), 0, known)
     found = _LENGTH_DIGITS.search(head)
     if found is None or len(request.fields) != len(request.headers):
         return None
-    return _KnownHead(head, end, found.span(1), place, request)
+    return _KnownHead(head, end, found.span(1), list(request.fields).index(_LENGTH), known)
 
 
 class HeadReader:
