@@ -7,7 +7,7 @@ bytes, and an ``Upgrade`` (which llhttp takes as the end of HTTP) is simply not 
 
 A client sends the same head with every request, but for the length of the body. A head that
 differs from the one before in nothing else is read by comparing the two: the parser has judged
-every other byte, and digits in place of as many digits change no verdict of its.
+every other byte, and digits in place of digits change no verdict of its.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ _END: Final = b"\r\n\r\n"
 _VERSIONS: Final = {b"HTTP/1.1": (1, 1), b"HTTP/1.0": (1, 0)}
 _KNOWN_LINE: Final = 128
 _KNOWN_HEAD: Final = 4096
+# Of a length; a parser's number overflows later.
+_MOST_DIGITS: Final = 18
 _LENGTH: Final = b"content-length"
 _LENGTH_DIGITS: Final = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]+)[ \t]*\r\n", re.IGNORECASE)
 _AUTHORITY: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
@@ -59,8 +61,11 @@ class _KnownHead(msgspec.Struct, frozen=True):
         headers, fields, length = known.headers, known.fields, known.length
         if head != self.head:
             start, stop = self.digits
-            digits = head[start:stop]
-            if head[:start] + self.head[start:stop] + head[stop:] != self.head or not digits.isdigit():
+            head = data[: data.find(_END, start, self.end + _MOST_DIGITS) + 4]
+            digits = head[start : len(head) - self.end + stop]
+            if head[:start] + self.head[start:stop] + head[start + len(digits) :] != self.head:
+                return None
+            if not digits.isdigit() or len(digits) > _MOST_DIGITS:
                 return None
             headers = list(headers)
             headers[self.field] = (headers[self.field][0], digits)
@@ -78,11 +83,18 @@ class _KnownHead(msgspec.Struct, frozen=True):
             length,
         )
 
+    def end_of(self, request: Request) -> int:
+        """How many bytes the head of a request was that :meth:`read` returned."""
+        if request.fields is self.request.fields:
+            return self.end
+        start, stop = self.digits
+        return self.end - (stop - start) + len(request.fields[_LENGTH])
 
-def _known(head: bytes, request: Request) -> _KnownHead | None:
-    """Remember a head, unless it is so long that many of them would weigh."""
+
+def _known(head: bytes, request: Request, limits: ServerLimits) -> _KnownHead | None:
+    """Remember a head, unless it is long: many of them would weigh, and more digits might be too many."""
     end = len(head)
-    if end > _KNOWN_HEAD:
+    if end > _KNOWN_HEAD or end + _MOST_DIGITS > limits.head_bytes:
         return None
     # The request itself is about to hold a body, which goes with it.
     known = copy(request)
@@ -131,7 +143,7 @@ class HeadReader:
         if known is not None and not fed:
             request = known.read(data)
             if request is not None:
-                self.end = known.end
+                self.end = known.end_of(request)
                 if self._body_due:
                     # It waits for the body of an earlier head; what comes now is none.
                     self._parser = None
@@ -151,7 +163,7 @@ class HeadReader:
         if len(headers) > self._limits.fields:
             raise HeadersTooLarge(f"The request has more than {self._limits.fields} header fields.")
         request = _request(data[: data.find(b"\r\n")], headers)
-        self._known = _known(data[: self.end], request)
+        self._known = _known(data[: self.end], request, self._limits)
         self._headers = []
         self._over = False
         self._fed = 0
