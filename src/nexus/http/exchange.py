@@ -177,5 +177,6 @@ class Exchange:
         """Let go of the connection and wake the caller."""
         self._carrier = None
         self.error = error
-        if not self.future.done():
-            self.future.set_result(None)
+        future = self.future
+        if not future.done():
+            future.set_result(None)

@@ -6,6 +6,7 @@ well end in ``0\r\n\r\n``).
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import Final
 
 import httptools
@@ -20,6 +21,7 @@ from nexus.protocol.headers import Header
 # Replies that have no body by definition, and those that answer a POST with nothing.
 _BODILESS: Final = frozenset((204, 304))
 _EMPTY: Final = frozenset((204, 205))
+_NAME: Final = itemgetter(0)
 
 
 class UpstreamReply:
@@ -64,7 +66,7 @@ class UpstreamReply:
         self._headers: list[Header] = []
         self._method = ""
         # The fields of the last reply whose framing they told: a server says much the same each time.
-        self._names: list[bytes] = []
+        self._names: list[bytes] | None = None
         self._begun = False
         self._http11 = False
         # Bytes since the last one of a body: heads, chunk framing and trailers are bounded by it.
@@ -130,7 +132,7 @@ class UpstreamReply:
             raise UpstreamProtocolError(f"{self.origin} answered with the impossible status {status}")
         if len(headers) > self._limits.fields:
             raise UpstreamProtocolError(f"{self.origin} sent more than {self._limits.fields} fields")
-        names = [name for name, _ in headers]
+        names = list(map(_NAME, headers))
         lasting = parser.should_keep_alive()
         if lasting and self._http11 and names == self._names:
             self.framing = LASTING
