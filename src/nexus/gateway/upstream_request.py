@@ -18,8 +18,10 @@ from nexus.protocol.headers import FORWARDED, X_NEXUS_VIA, add_gateway
 from nexus.protocol.surfaces import Surface
 
 _USER_AGENT: Final = f"nexus/{__version__}"
-_FORWARDED: Final = tuple(sorted(FORWARDED))
 _VIA_LOWER: Final = X_NEXUS_VIA.lower()
+_REQUEST_ID: Final = b"\r\nX-Request-Id: "
+_VIA: Final = b"\r\n" + X_NEXUS_VIA + b": "
+_END: Final = b"\r\n\r\n"
 
 
 class Target:
@@ -32,16 +34,17 @@ class Target:
         named: the reply headers that name it.
     """
 
-    __slots__ = ("_forwarded", "_prefix", "_via", "adapter", "backend", "fixes", "named")
+    __slots__ = ("_forwarded", "_gateway_id", "_prefix", "_via", "adapter", "backend", "fixes", "named")
 
     def __init__(self, backend: Backend, surface: Surface, adapter: Adapter, gateway_id: str) -> None:
         self.backend = backend
         self.adapter = adapter
         self.fixes = adapter.fixes - backend.spec.disabled_fixes
         self.named = backend_headers(backend)
-        self._prefix = _render_prefix(backend, surface)
-        self._forwarded = (*_FORWARDED, *map(str.encode, backend.spec.forward_headers))
-        self._via = gateway_id
+        self._prefix = _render_prefix(backend, surface) + b"Content-Length: "
+        self._forwarded = FORWARDED.union(map(str.encode, backend.spec.forward_headers))
+        self._gateway_id = gateway_id
+        self._via = gateway_id.encode()
 
     def request(self, request: Request, request_id: str, body: bytes) -> bytes:
         """Return head and body for one attempt.
@@ -51,20 +54,15 @@ class Target:
             request_id: sent as ``X-Request-Id``.
             body: the bytes to send, already edited.
         """
-        headers = b""
         fields = request.fields
-        for name in self._forwarded:
-            if name in fields:
-                headers += b"%b: %b\r\n" % (name, fields[name])
-        return b"%bContent-Length: %d\r\nX-Request-Id: %b\r\n%b%b: %b\r\n\r\n%b" % (
-            self._prefix,
-            len(body),
-            request_id.encode(),
-            headers,
-            X_NEXUS_VIA,
-            add_gateway(fields.get(_VIA_LOWER), self._via),
-            body,
-        )
+        parts = [self._prefix, b"%d" % len(body), _REQUEST_ID, request_id.encode()]
+        if not self._forwarded.isdisjoint(fields):
+            for name in self._forwarded:
+                if name in fields:
+                    parts += (b"\r\n", name, b": ", fields[name])
+        passed = fields.get(_VIA_LOWER)
+        parts += (_VIA, self._via if passed is None else add_gateway(passed, self._gateway_id), _END, body)
+        return b"".join(parts)
 
 
 class Targets:

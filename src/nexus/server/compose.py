@@ -244,7 +244,7 @@ class Nexus:
         )
 
     def _request_id(self) -> str:
-        return f"{self._rng.getrandbits(96):024x}"
+        return self._rng.getrandbits(96).to_bytes(12, "big").hex()
 
     def _server_limits(self) -> ServerLimits:
         server, timeouts = self.loaded.config.server, self.loaded.config.timeouts
