@@ -31,12 +31,15 @@ class ScriptedAdapter(Adapter):
         self.polled: dict[str, int] = {}
         self.changed = asyncio.Event()
         self.frozen: set[str] = set()
+        self.polling: Callable[[str], None] | None = None
 
     async def poll(self, probe: Probe, memory: Memory | None = None) -> Report:  # noqa: ARG002
         name = probe.name  # type: ignore[attr-defined]
         if name in self.frozen:
             await asyncio.Event().wait()
         self.polled[name] = self.polled.get(name, 0) + 1
+        if self.polling is not None:
+            self.polling(name)
         answers = self.answers[name]
         self.changed.set()
         return answers.pop(0) if len(answers) > 1 else answers[0]
@@ -141,6 +144,24 @@ async def test_a_healthy_backend_falls_after_the_failure_threshold() -> None:
         assert backend is not None
         assert backend.reason == "connection refused"
         assert [model.id for model in backend.models] == ["m"]
+
+
+async def test_a_request_served_during_a_failing_check_counts_as_health() -> None:
+    fixture = Fixture(fast())
+    fixture.add("a", OK, DOWN)
+    async with checking(fixture) as service:
+        await service.first_round()
+        (candidate,) = fixture.registry.by_model("m")
+
+        def serve(_: str) -> None:
+            with fixture.registry.lease(candidate):
+                pass
+
+        fixture.adapter.polling = serve
+        await fixture.until(lambda: fixture.adapter.polled["a"] > 10)
+        assert fixture.status("a") is BackendStatus.HEALTHY
+        fixture.adapter.polling = None
+        await fixture.until(lambda: fixture.status("a") is BackendStatus.UNHEALTHY)
 
 
 async def test_an_unhealthy_backend_returns_after_the_recovery_threshold() -> None:

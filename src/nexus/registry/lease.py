@@ -122,7 +122,8 @@ class Lease:
         load.in_flight -= 1
         stats.in_flight -= 1
         started = self._started or 0.0
-        seconds = self._clock.now() - started
+        now = self._clock.now()
+        seconds = now - started
         first_byte = self.first_byte_at
         waited = None if first_byte is None else first_byte - started
         kind, message, retry_after = self._said
@@ -130,6 +131,7 @@ class Lease:
             # Nobody said what happened: the scope was torn down from outside.
             kind = FailureKind.CANCELLED
         if kind is None:
+            load.succeeded_at = now
             stats.succeeded(waited)
             if self._counted is not None:
                 self._learn(self._counted, seconds, waited)

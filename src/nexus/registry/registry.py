@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterable
 from types import MappingProxyType
 from typing import Final, TypedDict, Unpack
@@ -72,6 +73,11 @@ class Registry:
     def by_model(self, model: str) -> tuple[Candidate, ...]:
         """Return who offers ``model`` (``x`` and ``x:latest`` are one), up or down."""
         return self._snapshot.index.get(bare(model), ())
+
+    def last_success(self, backend_id: str) -> float:
+        """Return when a request last ended well there, in monotonic seconds; ``-inf`` for never."""
+        record = self._records.get(backend_id)
+        return -math.inf if record is None else record.load.succeeded_at
 
     def views(self) -> tuple[BackendView, ...]:
         """Return every backend as it may be shown."""

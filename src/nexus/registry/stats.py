@@ -82,14 +82,16 @@ class BackendLoad:
         in_flight: leases open now.
         attempts: leases ever opened.
         failures: ended leases that failed by the backend's fault, by kind.
+        succeeded_at: monotonic seconds at which the last good lease ended.
     """
 
-    __slots__ = ("attempts", "failures", "in_flight")
+    __slots__ = ("attempts", "failures", "in_flight", "succeeded_at")
 
     def __init__(self) -> None:
         self.in_flight = 0
         self.attempts = 0
         self.failures: dict[FailureKind, int] = {}
+        self.succeeded_at = -math.inf
 
 
 class PairStats:

@@ -98,9 +98,14 @@ class BackendWatch:
         """Check until the backend is removed."""
         while (backend := self._registry.get(self._id)) is not None:
             self._wanted.clear()
+            began = self._clock.now()
             report = await self._poll(backend)
             self._checked_at = self._clock.now()
-            self._apply(report)
+            if report.status is not BackendStatus.UNHEALTHY or self._registry.last_success(self._id) < began:
+                self._apply(report)
+            else:
+                # A request was served while the check failed: the backend is busy, not down.
+                self._failures = 0
             self.checked.set()
             await self._pause()
 
