@@ -118,7 +118,7 @@ async def test_an_overflow_goes_to_a_larger_context(
     assert moved.header("x-nexus-route-reason") == "failover"
 
 
-async def test_what_cannot_fit_is_not_even_asked(
+async def test_what_cannot_fit_goes_straight_to_who_has_room(
     start_nexus: StartNexus, small: LlamaServer, llama_pair: tuple[LlamaServer, LlamaServer]
 ) -> None:
     too_long = chat(OVERFLOW + "-" * CONTEXT * 6)
@@ -129,7 +129,15 @@ async def test_what_cannot_fit_is_not_even_asked(
     assert (reply.status, reply.header("x-nexus-backend")) == (200, "large")
     assert reply.header("x-nexus-attempts") is None
     alone = await asyncio.to_thread(start_nexus, toml=backends_toml(("small", small.url)))
-    refused = await ask(alone, too_long)
+    judged = await ask(alone, too_long)
+    assert (judged.status, judged.error["type"]) == (400, "exceed_context_size_error")
+    assert alone.backend("small")["attempts"] == 1
+
+
+async def test_what_no_text_could_fit_is_not_even_asked(start_nexus: StartNexus, small: LlamaServer) -> None:
+    alone = await asyncio.to_thread(start_nexus, toml=backends_toml(("small", small.url)))
+    await until(lambda: alone.healthy("small"))
+    refused = await ask(alone, chat("-" * CONTEXT * 25))
     (rejection,) = refused.error["context"]["rejections"]
     assert (refused.status, rejection["backend"], rejection["code"]) == (503, "small", "context_length")
     assert not rejection["waiting_may_help"]
