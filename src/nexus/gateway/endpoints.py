@@ -171,6 +171,7 @@ class Gateway:
 
     async def _serve(self, exchange: Exchange) -> None:
         with exchange:
+            exchange.check_cut()
             request, surface = exchange.request, exchange.surface
             body = envelope.read(
                 request.body,

@@ -98,12 +98,14 @@ class Exchange:
         self.usage: Usage | None = None
         self.first_byte: float | None = None
         self.bytes_out = 0
+        # A client may leave before the task's first step; without these the task would be
+        # cancelled unstarted, and nothing would publish the outcome.
+        reply.on_departed = self._departed
+        reply.on_stalled = self._stalled
 
     def __enter__(self) -> None:
         self.task = asyncio.current_task()
         self._owner.running.add(self)
-        self.reply.on_departed = self._departed
-        self.reply.on_stalled = self._stalled
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
@@ -137,9 +139,19 @@ class Exchange:
 
     def cut(self, cause: FailureKind) -> None:
         """End the exchange from outside, at once; the first cause stays."""
-        if self.cause is None and self.task is not None and not self.task.done():
+        if self.cause is None:
             self.cause = cause
-            self.task.cancel()
+            if self.task is not None:
+                self.task.cancel()
+
+    def check_cut(self) -> None:
+        """End an exchange that was cut before its first step.
+
+        Raises:
+            CancelledError: it was.
+        """
+        if self.cause is not None:
+            raise asyncio.CancelledError
 
     def started_reply(self, status: int, now: float) -> None:
         """Note that the reply's head is on its way."""
