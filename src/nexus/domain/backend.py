@@ -47,6 +47,10 @@ class DiscoverySource(StrEnum):
 
     STATIC = "static"
     MANUAL = "manual"
+    LOCAL = "local"
+    """On this computer: a usual port, or an address in the environment."""
+    PEER = "peer"
+    """An address that the configuration asks to probe."""
     MDNS = "mdns"
 
 
@@ -116,6 +120,8 @@ class BackendSpec(msgspec.Struct, frozen=True):
         exclude: globs over offered names that are left out.
         overrides: what detection cannot know or gets wrong, by offered name.
         disabled_fixes: names of request fixes switched off for it.
+        source: who named it.
+        found_by: where exactly, in a phrase for people; empty for the configuration file.
     """
 
     id: str
@@ -135,6 +141,7 @@ class BackendSpec(msgspec.Struct, frozen=True):
     overrides: tuple[ModelOverride, ...] = ()
     disabled_fixes: frozenset[str] = frozenset()
     source: DiscoverySource = DiscoverySource.STATIC
+    found_by: str = ""
 
     @property
     def secrets(self) -> tuple[Secret, ...]:

@@ -55,6 +55,7 @@ class BackendView(msgspec.Struct, frozen=True):
     type: str
     url: str
     source: str
+    found_by: str
     status: str
     reason: str
     since: float
@@ -108,6 +109,7 @@ def backend_view(
         type=backend.type.value,
         url=f"{spec.origin}{spec.api_root}",
         source=spec.source.value,
+        found_by=spec.found_by,
         status=backend.status.value,
         reason=backend.reason,
         since=backend.since,
