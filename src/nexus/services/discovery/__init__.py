@@ -1,0 +1,1 @@
+"""Finding backends: sources see servers, finds make backends of them."""
