@@ -76,3 +76,24 @@ def test_a_file_from_the_environment_starts_at_the_working_folder(
     (tmp_path / "keys.txt").write_text("key")
     monkeypatch.chdir(tmp_path)
     assert load(None, {"NEXUS__SERVER__API_KEYS_FILE": "keys.txt"}).client_keys == (Secret("key"),)
+
+
+def test_a_token_opens_the_administration(load_text: Load) -> None:
+    loaded = load_text("[admin]\ntoken_env = 'TOKEN'", {"TOKEN": " t-1\n"})
+    assert loaded.admin_token == Secret("t-1")
+    assert load_text("").admin_token is None
+
+
+@pytest.mark.parametrize(
+    ("environ", "words"),
+    [
+        ({}, "which is not set or empty"),
+        ({"TOKEN": " "}, "not set"),
+        ({"TOKEN": "hunter2 x"}, "visible ASCII"),
+    ],
+)
+def test_a_token_that_was_named_must_be_one(refusal: Refusal, environ: dict[str, str], words: str) -> None:
+    message = refusal("[admin]\ntoken_env = 'TOKEN'", environ)
+    assert message.startswith("nexus.toml:2: admin.token_env: expected a token")
+    assert words in message
+    assert "hunter2" not in message

@@ -133,6 +133,17 @@ _BAD_VALUES: list[tuple[str, str, str]] = [
     ("discovery", "enabled = 1", "expected true or false, got 1"),
     ("discovery", "enabled = 'yes'", "got a string"),
     ("discovery", "service_types = ['ollama']", "mDNS type"),
+    ("discovery", "probe_seconds = 0", "seconds, more than 0"),
+    ("discovery", "peers = ['box']", "value 1: expected a host and a port"),
+    ("discovery", "peers = ['http://box:1']", "value 1: expected a host and a port"),
+    ("discovery", "peers = ['u:p@box:1']", "without a user name"),
+    ("discovery", "peers = ['box:0']", "from 1 to 65535"),
+    ("discovery", "peers = ['::1:80']", "put the IPv6 address in brackets"),
+    ("discovery", "peers = ['box:1', 'BOX:1']", "value 2 repeats"),
+    ("discovery", "allow = ['10.0.0.0/33']", "value 1: expected a network"),
+    ("discovery", "allow = ['lan']", "value 1: expected a network"),
+    ("discovery", "max_backends = 0", "from 1 to"),
+    ("admin", "token_env = 'sk-123'", "the name of an environment variable, not its value"),
     ("health_check", "failure_threshold = 0", "from 1 to 1000"),
     ("routing", "strategy = 'smrt'", 'got "smrt"; did you mean "smart"?'),
     ("routing", "strategy = 'priority'", 'did you mean "priority_only"?'),
@@ -214,3 +225,11 @@ def test_files_are_found_beside_the_file_that_names_them(load_text: Load, tmp_pa
     (tmp_path / "cert.pem").write_text("x")
     server = load_text("[server]\ntls_cert = 'cert.pem'").config.server
     assert server.tls_cert == str(tmp_path / "cert.pem")
+
+
+def test_peers_and_networks_are_kept_in_normal_form(load_text: Load) -> None:
+    discovery = load_text(
+        "[discovery]\npeers = ['Box.LAN:8000', '[::0001]:1']\nallow = ['10.1.2.3/8', '::1']"
+    ).config.discovery
+    assert discovery.peers == ("box.lan:8000", "[::1]:1")
+    assert discovery.allow == ("10.0.0.0/8", "::1/128")

@@ -73,3 +73,25 @@ def test_a_contradiction_names_the_variable_that_made_it(refusal: Refusal) -> No
 )
 def test_aliases_that_end_are_accepted(load_text: Load, aliases: str) -> None:
     assert load_text(f"[routing.aliases]\n{aliases}").rules.aliases
+
+
+def test_what_nobody_can_reach_is_not_announced(refusal: Refusal) -> None:
+    message = refusal("[discovery]\nadvertise = true", {"NEXUS_API_KEY": "k"})
+    assert message.startswith(
+        'nexus.toml:2: discovery.advertise: expected a host that other computers reach, got "127.0.0.1"'
+    )
+
+
+def test_a_door_without_a_key_is_announced_only_when_it_is_meant_to_be_open(
+    refusal: Refusal, load_text: Load
+) -> None:
+    text = "[server]\nhost = '0.0.0.0'\n[discovery]\nadvertise = true\n"
+    assert "expected a key that clients must show" in refusal(text)
+    assert load_text(text, {"NEXUS_API_KEY": "k"}).config.discovery.advertise
+    assert load_text(text + "open = true").config.discovery.open
+
+
+def test_flags_are_named_when_they_contradict_the_rest(refusal: Refusal) -> None:
+    assert refusal("", flags={"discovery.advertise": True}).startswith(
+        "flag --advertise: discovery.advertise:"
+    )

@@ -5,11 +5,23 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from types import MappingProxyType
+from typing import Final
 
 import click
 
 from nexus.config.load import default_path, load
 from nexus.server import run
+
+_TEXTS: Final = MappingProxyType({"host": "server.host", "port": "server.port", "log_level": "logging.level"})
+_SWITCHES: Final = MappingProxyType(
+    {
+        "no_health_check": ("health_check.enabled", False),
+        "no_discovery": ("discovery.enabled", False),
+        "advertise": ("discovery.advertise", True),
+        "open": ("discovery.open", True),
+    }
+)
 
 
 @click.command(epilog="Flags win over NEXUS_* variables, these over the file, the file over the defaults.")
@@ -25,22 +37,12 @@ from nexus.server import run
     help="A server to route to; may be repeated. Its type is detected.",
 )
 @click.option("--no-health-check", is_flag=True, help="Do not poll the backends.")
-def serve(
-    *,
-    config: Path | None,
-    host: str | None,
-    port: str | None,
-    log_level: str | None,
-    backends: tuple[str, ...],
-    no_health_check: bool,
-) -> None:
+@click.option("--no-discovery", is_flag=True, help="Do not look for backends.")
+@click.option("--advertise", is_flag=True, help="Announce this Nexus on the network.")
+@click.option("--open", is_flag=True, help="Announce it although it asks clients for no key.")
+def serve(*, config: Path | None, backends: tuple[str, ...], **given: str | bool | None) -> None:
     """Run the gateway."""
-    overrides = {
-        "server.host": host,
-        "server.port": port,
-        "logging.level": log_level,
-        "health_check.enabled": False if no_health_check else None,
-        "backends": backends or None,
-    }
+    overrides = {setting: given[name] for name, setting in _TEXTS.items()}
+    overrides |= {setting: on for name, (setting, on) in _SWITCHES.items() if given[name]}
     path = config if config is not None else default_path(os.environ, Path.cwd())
-    sys.exit(run(load(path, os.environ, overrides), announce=click.echo))
+    sys.exit(run(load(path, os.environ, {**overrides, "backends": backends or None}), announce=click.echo))

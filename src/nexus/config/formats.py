@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from typing import Final
 
 from nexus.config.kinds import Mismatch, Text
-from nexus.config.url import parse_host
+from nexus.config.url import parse_host, parse_url
 
 
 def matching(pattern: str, expected: str) -> Text:
@@ -28,7 +29,26 @@ def _listen_host(text: str) -> str:
         raise Mismatch(f"expected an address or a host name{hint}") from None
 
 
+def _peer(text: str) -> str:
+    if "/" in text or not re.search(r":\d+$", text):
+        raise Mismatch(f"expected {_PEER}")
+    url = parse_url(text)
+    return f"[{url.host}]:{url.port}" if ":" in url.host else f"{url.host}:{url.port}"
+
+
+def _network(text: str) -> str:
+    try:
+        return str(ipaddress.ip_network(text.strip(), strict=False))
+    except ValueError:
+        raise Mismatch(f"expected {_NETWORK}") from None
+
+
+_PEER: Final = 'a host and a port such as "box.lan:8000"'
+_NETWORK: Final = 'a network such as "192.168.0.0/16", or an address'
+
 HOST: Final = Text("an address or a host name", _listen_host)
+PEER: Final = Text(_PEER, _peer)
+NETWORK: Final = Text(_NETWORK, _network)
 MODEL: Final = Text("a model name")
 GLOB: Final = Text('a model name or a glob such as "llama*"')
 VARIABLE: Final = matching(r"[A-Za-z_][A-Za-z0-9_]*", "the name of an environment variable, not its value")

@@ -14,7 +14,7 @@ from typing import Final
 
 from nexus.config.environment import API_KEY
 from nexus.config.kinds import Mismatch
-from nexus.config.schema import ServerConfig
+from nexus.config.schema import AdminConfig, ServerConfig
 from nexus.config.toml_file import decoded
 from nexus.domain import Secret
 from nexus.errors import ConfigError
@@ -52,6 +52,27 @@ def client_keys(server: ServerConfig, environ: Mapping[str, str]) -> tuple[tuple
     if server.api_keys_file is not None:
         keys += _from_file(Path(server.api_keys_file), warnings)
     return tuple(dict.fromkeys(keys)), warnings
+
+
+def admin_token(admin: AdminConfig, environ: Mapping[str, str]) -> Secret | None:
+    """Return the token that opens ``/admin``, or ``None`` when none is asked for.
+
+    Raises:
+        Mismatch: the variable that was named has none, or one that no header can carry; its
+            ``key`` is the setting at fault.
+    """
+    if admin.token_env is None:
+        return None
+    token = environ.get(admin.token_env, "").strip()
+    if not token:
+        raise Mismatch(
+            f"expected a token in {spoken(admin.token_env)}, which is not set or empty", ("token_env",)
+        )
+    if not _VISIBLE.fullmatch(token):
+        raise Mismatch(
+            f"expected a token of visible ASCII characters in {spoken(admin.token_env)}", ("token_env",)
+        )
+    return Secret(token)
 
 
 def backend_key(variable: str, environ: Mapping[str, str]) -> Secret | None:

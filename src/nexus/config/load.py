@@ -29,6 +29,9 @@ _FLAGS: Final[Mapping[str, str]] = MappingProxyType(
         "server.port": "flag -p",
         "logging.level": "flag -l",
         "health_check.enabled": "flag --no-health-check",
+        "discovery.enabled": "flag --no-discovery",
+        "discovery.advertise": "flag --advertise",
+        "discovery.open": "flag --open",
         "backends": "flag --backend",
     }
 )
@@ -46,6 +49,7 @@ class Loaded(msgspec.Struct, frozen=True):
         warnings: sentences for the operator; nothing in them stops the start.
         left_out: name and reason of each configured backend that cannot be used.
         client_keys: open ``/v1``; none means that no key is asked for.
+        admin_token: opens ``/admin``, or ``None`` when it is for this computer only.
     """
 
     config: Config
@@ -54,6 +58,7 @@ class Loaded(msgspec.Struct, frozen=True):
     warnings: tuple[str, ...] = ()
     left_out: tuple[tuple[str, str], ...] = ()
     client_keys: tuple[Secret, ...] = ()
+    admin_token: Secret | None = None
 
     @property
     def wide_bind(self) -> bool:
@@ -120,15 +125,11 @@ def _assembled(
 ) -> Loaded:
     config: Config = _build(Config, "", values)
     place = _placer(file, values)
+    client_keys, warnings = _client_keys(config, environ, place)
     try:
-        rules.check(config)
+        rules.check(config, asks_for_key=bool(client_keys))
     except Mismatch as error:
         raise at(place(error.key), dotted(error.key), error) from None
-    try:
-        client_keys, warnings = keys.client_keys(config.server, environ)
-    except Mismatch as error:
-        key = ("server", *error.key) if error.key else ()
-        raise at(place(key) if key else f"environment {environment.API_KEY}", dotted(key), error) from None
     specs, left_out = _usable(entries, environ)
     loaded = Loaded(
         config=msgspec.structs.replace(config, backends=specs),
@@ -136,12 +137,35 @@ def _assembled(
         origins=MappingProxyType(_origins(values, entries)),
         left_out=tuple(left_out),
         client_keys=client_keys,
+        admin_token=_admin_token(config, environ, place),
     )
-    referenced = {config.server.api_keys_env or "", *(entry.table.api_key_env or "" for entry in entries)}
+    referenced = {
+        config.server.api_keys_env,
+        config.admin.token_env,
+        *(entry.table.api_key_env for entry in entries),
+    }
     warnings += [f'backend "{name}" is left out: {why}' for name, why in left_out]
     warnings += _doubts(loaded, entries)
-    warnings += environment.unknown(environ, referenced)
+    warnings += environment.unknown(environ, filter(None, referenced))
     return msgspec.structs.replace(loaded, warnings=tuple(warnings))
+
+
+def _client_keys(
+    config: Config, environ: Mapping[str, str], place: Place
+) -> tuple[tuple[Secret, ...], list[str]]:
+    try:
+        return keys.client_keys(config.server, environ)
+    except Mismatch as error:
+        key = ("server", *error.key) if error.key else ()
+        raise at(place(key) if key else f"environment {environment.API_KEY}", dotted(key), error) from None
+
+
+def _admin_token(config: Config, environ: Mapping[str, str], place: Place) -> Secret | None:
+    try:
+        return keys.admin_token(config.admin, environ)
+    except Mismatch as error:
+        key = ("admin", *error.key)
+        raise at(place(key), dotted(key), error) from None
 
 
 def _from_file(file: TomlFile) -> tuple[dict[str, Value], list[dict[str, Any]]]:

@@ -7,13 +7,18 @@ from typing import Final
 
 from nexus.config.kinds import Mismatch
 from nexus.config.schema import Config, ServerConfig
+from nexus.config.url import is_loopback
 from nexus.domain import FallbackChains, Weights
 
 _MAX_HOPS: Final = 3
 
 
-def check(config: Config) -> None:
+def check(config: Config, *, asks_for_key: bool) -> None:
     """Refuse settings that contradict each other.
+
+    Args:
+        config: what is to be in force.
+        asks_for_key: clients must show a key.
 
     Raises:
         Mismatch: its ``key`` says which setting to change, from the top.
@@ -23,9 +28,28 @@ def check(config: Config) -> None:
         raise _unbufferable(server)
     if server.tls_key is not None and server.tls_cert is None:
         raise Mismatch("expected tls_cert beside it", ("server", "tls_key"))
+    if config.discovery.advertise:
+        _check_advertise(config, asks_for_key=asks_for_key)
     _check_weights(routing.weights)
     _check_aliases(routing.aliases)
     _check_fallbacks(routing.fallbacks)
+
+
+def _check_advertise(config: Config, *, asks_for_key: bool) -> None:
+    """What is announced is invited: nobody may be told of a door that is shut to them or open by accident."""
+    key = ("discovery", "advertise")
+    if is_loopback(config.server.host):
+        raise Mismatch(
+            f'expected a host that other computers reach, got "{config.server.host}": '
+            "start with --host 0.0.0.0 or set [server] host",
+            key,
+        )
+    if not asks_for_key and not config.discovery.open:
+        raise Mismatch(
+            "expected a key that clients must show, such as NEXUS_API_KEY; "
+            "--open or [discovery] open = true announces Nexus without one",
+            key,
+        )
 
 
 def _unbufferable(server: ServerConfig) -> Mismatch:

@@ -12,7 +12,7 @@ from typing import Annotated, Final
 
 import msgspec
 
-from nexus.config.formats import COMPONENT, GLOB, HOST, MDNS, MODEL, ORIGIN, VARIABLE
+from nexus.config.formats import COMPONENT, GLOB, HOST, MDNS, MODEL, NETWORK, ORIGIN, PEER, VARIABLE
 from nexus.config.kinds import Choice, FileName, Flag, ListOf, MapOf, Seconds, Setting, Tables, Whole
 from nexus.domain import BackendSpec, FallbackChains, Strategy, Weights
 
@@ -97,6 +97,9 @@ class ServerConfig(msgspec.Struct, frozen=True):
     ready_needs_backend: Annotated[
         bool, Setting("`/health/ready` is 200 only while at least one backend is healthy.", Flag())
     ] = False
+    reload: Annotated[
+        bool, Setting("Apply a change of the configuration file at once; SIGHUP applies it always.", Flag())
+    ] = True
     tls_cert: Annotated[
         str | None, Setting("PEM file with the certificate chain; turns on https.", FileName(), '"cert.pem"')
     ] = None
@@ -121,16 +124,60 @@ class TimeoutsConfig(msgspec.Struct, frozen=True):
 
 
 class DiscoveryConfig(msgspec.Struct, frozen=True):
-    """Finding backends by itself: read and checked, but nothing acts on it yet."""
+    """Finding backends by itself, and being found."""
 
-    enabled: Annotated[bool, Setting("Look for backends on the network and on this computer.", Flag())] = True
+    enabled: Annotated[bool, Setting("Look for backends on this computer and on the network.", Flag())] = True
+    probe_local: Annotated[
+        bool, Setting("Look at `OLLAMA_HOST` and at the usual ports of this computer.", Flag())
+    ] = True
+    probe_seconds: Annotated[float, Setting("Between two looks at this computer's ports.", Seconds())] = 60.0
     service_types: Annotated[
         tuple[str, ...], Setting("mDNS service types that are taken for backends.", ListOf(MDNS))
     ] = ("_ollama._tcp.local", "_llm._tcp.local")
     grace_period_seconds: Annotated[
-        float, Setting("How long a backend that vanished from mDNS is kept.", Seconds(zero=True))
+        float,
+        Setting("How long a backend is kept that is no longer announced or answering.", Seconds(zero=True)),
     ] = 60.0
-    probe_local: Annotated[bool, Setting("Try the usual ports on this computer at start.", Flag())] = True
+    peers: Annotated[
+        tuple[str, ...],
+        Setting(
+            "Servers on other computers that are looked at regularly, where multicast does not reach.",
+            ListOf(PEER),
+            '["box.lan:11434"]',
+        ),
+    ] = ()
+    allow: Annotated[
+        tuple[str, ...],
+        Setting(
+            "Networks that an announced server may be in, instead of the private and link-local ones.",
+            ListOf(NETWORK),
+            '["192.168.0.0/16", "100.64.0.0/10"]',
+        ),
+    ] = ()
+    max_backends: Annotated[int, Setting("Backends that discovery adds at most.", Whole(1, 10_000))] = 64
+    advertise: Annotated[
+        bool,
+        Setting(
+            "Announce this Nexus on the network; needs a `host` that others reach, and keys or `open`.",
+            Flag(),
+        ),
+    ] = False
+    open: Annotated[bool, Setting("Announce it although it asks clients for no key.", Flag())] = False
+
+
+class AdminConfig(msgspec.Struct, frozen=True):
+    """Seeing and changing a running Nexus."""
+
+    enabled: Annotated[bool, Setting("Serve `/admin`.", Flag())] = True
+    token_env: Annotated[
+        str | None,
+        Setting(
+            "Environment variable that holds the token to show for `/admin`; without one only this computer "
+            "is let in.",
+            VARIABLE,
+            '"GATEWAY_ADMIN_TOKEN"',
+        ),
+    ] = None
 
 
 class UpstreamConfig(msgspec.Struct, frozen=True):
@@ -223,6 +270,7 @@ class Config(msgspec.Struct, frozen=True):
     server: ServerConfig = ServerConfig()
     timeouts: TimeoutsConfig = TimeoutsConfig()
     discovery: DiscoveryConfig = DiscoveryConfig()
+    admin: AdminConfig = AdminConfig()
     upstream: UpstreamConfig = UpstreamConfig()
     health_check: HealthCheckConfig = HealthCheckConfig()
     routing: RoutingConfig = RoutingConfig()
