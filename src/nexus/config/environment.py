@@ -14,6 +14,7 @@ from nexus.config.fields import Field, leaves
 from nexus.config.kinds import FileName, Mismatch, nearest
 from nexus.config.reading import at
 from nexus.config.schema import Config
+from nexus.config.state_folder import STATE_DIR
 
 SHORT: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -28,7 +29,9 @@ SHORT: Final[Mapping[str, str]] = MappingProxyType(
 API_KEY: Final = "NEXUS_API_KEY"
 BACKENDS: Final = "NEXUS_BACKENDS"
 CONFIG: Final = "NEXUS_CONFIG"
-_OTHERS: Final = frozenset({API_KEY, BACKENDS, CONFIG})
+ADMIN_TOKEN: Final = "NEXUS_ADMIN_TOKEN"  # noqa: S105  the name of a variable
+"""What the command line shows a running server for ``/admin``."""
+_OTHERS: Final = frozenset({API_KEY, BACKENDS, CONFIG, ADMIN_TOKEN, STATE_DIR})
 # The test suite's own: it turns a skip of a real-server test into a failure.
 _TESTS: Final = "NEXUS_CI"
 _GENERAL: Final = "NEXUS__"
