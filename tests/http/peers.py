@@ -21,7 +21,7 @@ from nexus.http.client import Flow, HttpClient, Timeouts, request_bytes
 from nexus.http.limits import UpstreamLimits
 from nexus.http.resolve import Resolver
 from nexus.protocol.headers import Header
-from nexus.tasks import DeadlineWatch, SystemClock, TaskOwner
+from nexus.tasks import DeadlineWatch, SystemClock, TaskOwner, run_stepped
 
 PATIENCE = 10.0
 
@@ -220,7 +220,9 @@ class Bench:
         handler = handler or Recorder()
         request = request_bytes(method, b"/v1/x", origin.authority.encode(), [], body)
         try:
-            await self.client.exchange(origin, request, handler, timeouts or Timeouts(), method=method)
+            await run_stepped(
+                self.client.exchange(origin, request, handler, timeouts or Timeouts(), method=method)
+            )
         finally:
             handler.ended = True
         return handler

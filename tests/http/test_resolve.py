@@ -103,7 +103,7 @@ async def test_a_name_without_addresses_is_refused(host: str) -> None:
     async with bench() as b:
         with pytest.raises(ConnectRefused):
             await b.post(Origin("http", host, 80))
-        assert len(b.tasks) == 0
+        await until(lambda: len(b.tasks) == 0)
 
 
 @on_both_loops

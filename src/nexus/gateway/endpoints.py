@@ -155,9 +155,9 @@ class Gateway:
         surface = paths.find_surface(request.path)
         if surface is not None:
             name = request_id(request.fields.get(_REQUEST_ID), self._make_id)
-            return self._serve(
-                Exchange(self._exchanges, request, reply, surface, name, self._clock.wall(), cors)
-            )
+            exchange = Exchange(self._exchanges, request, reply, surface, name, self._clock.wall(), cors)
+            exchange.run(self._serve(exchange))
+            return None
         try:
             status, content_type, body = self._page(paths.normal(request.path), request)
         except RequestError as error:
@@ -171,7 +171,6 @@ class Gateway:
 
     async def _serve(self, exchange: Exchange) -> None:
         with exchange:
-            exchange.check_cut()
             request, surface = exchange.request, exchange.surface
             body = envelope.read(
                 request.body,

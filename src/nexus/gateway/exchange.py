@@ -6,19 +6,22 @@ Law: an ``Exchange`` publishes exactly one ``Outcome``, on every way out, and no
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Coroutine, Sequence
 from types import TracebackType
 from typing import Final
 
 from nexus.domain import Attempt, FailureKind, Outcome, Usage
-from nexus.errors import RequestError, ServiceUnavailable
+from nexus.errors import RequestError, ServerFault, ServiceUnavailable
 from nexus.gateway.failures import EVENT_TEXT
 from nexus.http.server import Reply, Request
 from nexus.protocol.error_body import error_event, render
 from nexus.protocol.headers import X_NEXUS_ATTEMPTS, X_NEXUS_REQUEST_ID, Header
 from nexus.protocol.surfaces import StreamEnd, Surface
 from nexus.routing.decision import Decision
-from nexus.tasks import Clock
+from nexus.tasks import Clock, Stepped, Wait
+
+_log: Final = logging.getLogger("nexus.gateway")
 
 CLIENT_CLOSED_STATUS: Final = 499
 _CLIENT_GONE: Final = frozenset({FailureKind.CLIENT_CLOSED, FailureKind.CLIENT_STALLED})
@@ -26,9 +29,9 @@ JSON_TYPE: Final[Header] = (b"Content-Type", b"application/json")
 
 
 class Exchange:
-    """The record of one request, written to by dispatch and relay; ``with`` runs it.
+    """The record of one request, written to by dispatch and relay; :meth:`run` answers it.
 
-    Inside the scope an error of ours becomes the answer and a cut becomes the end; leaving it, on
+    Inside its scope an error of ours becomes the answer and a cut becomes the end; leaving it, on
     every way out, publishes the outcome.
 
     Args:
@@ -60,11 +63,11 @@ class Exchange:
         "reply",
         "request",
         "request_id",
+        "running",
         "started",
         "status",
         "streamed",
         "surface",
-        "task",
         "usage",
         "wall",
     )
@@ -87,7 +90,7 @@ class Exchange:
         self.extra: tuple[Header, ...] = ((X_NEXUS_REQUEST_ID, request_id.encode()), *cors)
         self.started = request.received_at
         self.wall = wall
-        self.task: asyncio.Task[None] | None = None
+        self.running: Stepped | None = None
         self.decision: Decision | None = None
         self.attempts: list[Attempt] = []
         self.cause: FailureKind | None = None
@@ -98,22 +101,28 @@ class Exchange:
         self.usage: Usage | None = None
         self.first_byte: float | None = None
         self.bytes_out = 0
-        # A client may leave before the task's first step; without these the task would be
-        # cancelled unstarted, and nothing would publish the outcome.
         reply.on_departed = self._departed
         reply.on_stalled = self._stalled
 
-    def __enter__(self) -> None:
-        self.task = asyncio.current_task()
+    def run(self, work: Coroutine[Wait, None, None]) -> None:
+        """Begin ``work``, which answers the request within the scope of this exchange."""
         self._owner.running.add(self)
+        self.running = running = Stepped(work)
+        running.step()
+
+    def __enter__(self) -> None:
+        pass
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> bool:
         handled = error is None or self._end(error)
         reply = self.reply
+        if not (reply.ended or reply.departed):
+            _log.error("a request was left without an end of its reply")
+            reply.abort()
         reply.on_departed = reply.on_stalled = reply.on_pause = reply.on_resume = None
-        self.task = None
+        self.running = None
         self._owner.ended(self)
         return handled
 
@@ -121,15 +130,18 @@ class Exchange:
         """Turn what was raised into the client's answer; tell whether that was possible."""
         if isinstance(error, RequestError):
             self.answer(error)
-            return True
-        if isinstance(error, asyncio.CancelledError):
+        elif isinstance(error, asyncio.CancelledError):
             cause = self.cause = self.cause or FailureKind.SHUTTING_DOWN
             code, message = EVENT_TEXT.get(cause, (str(cause), "the request was cut"))
             self.answer(ServiceUnavailable(message, code=code))
-            return True
-        self.error = "internal_error"
-        self.status = self.status or 500
-        return False
+        elif isinstance(error, Exception):
+            # A defect of ours: one request's stays its own.
+            _log.error("the handler of a request failed", exc_info=error)
+            self.answer(ServerFault("Nexus failed to handle this request."))
+            self.error = "internal_error"
+        else:
+            return False
+        return True
 
     def _departed(self) -> None:
         self.cut(FailureKind.CLIENT_CLOSED)
@@ -141,17 +153,8 @@ class Exchange:
         """End the exchange from outside, at once; the first cause stays."""
         if self.cause is None:
             self.cause = cause
-            if self.task is not None:
-                self.task.cancel()
-
-    def check_cut(self) -> None:
-        """End an exchange that was cut before its first step.
-
-        Raises:
-            CancelledError: it was.
-        """
-        if self.cause is not None:
-            raise asyncio.CancelledError
+            if self.running is not None:
+                self.running.cancel()
 
     def started_reply(self, status: int, now: float) -> None:
         """Note that the reply's head is on its way."""

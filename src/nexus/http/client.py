@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from functools import partial
 from math import inf
-from typing import Any, Final
+from typing import Final
 
 from nexus.domain import Origin
 from nexus.errors import ConnectTimeout, StaleConnection, UpstreamClosed
@@ -24,7 +25,7 @@ from nexus.http.resolve import Resolver, SystemResolver
 from nexus.http.sockets import OpenSockets
 from nexus.http.upstream_connection import UpstreamConnection
 from nexus.protocol.headers import Header
-from nexus.tasks import Clock, DeadlineWatch, TaskOwner
+from nexus.tasks import Clock, DeadlineWatch, TaskOwner, Wait, errand, run_stepped
 
 __all__ = ["Fetched", "Flow", "HttpClient", "ResponseHandler", "Timeouts", "request_bytes"]
 
@@ -37,7 +38,7 @@ class HttpClient:
     Args:
         clock: for deadlines.
         watch: expires them, the pool's idle time included.
-        tasks: owns name look-ups.
+        tasks: owns name look-ups and attempts to connect.
         limits: sizes, idle time and connections per origin.
         resolver: replaces the system's.
         environ: where ``HTTPS_PROXY`` and ``NO_PROXY`` are read from; none by default.
@@ -52,6 +53,7 @@ class HttpClient:
         "_places",
         "_pool",
         "_sockets",
+        "_tasks",
         "_watch",
     )
 
@@ -68,6 +70,7 @@ class HttpClient:
         self._clock = clock
         self._closed = False
         self._watch = watch
+        self._tasks = tasks
         self._limits = limits or UpstreamLimits()
         self._pool: Pool[UpstreamConnection] = Pool()
         self._places = Places(self._limits.max_connections) if self._limits.max_connections else None
@@ -94,8 +97,8 @@ class HttpClient:
         timeouts: Timeouts,
         *,
         method: str = "POST",
-    ) -> Coroutine[Any, Any, None]:
-        """Send one request and return when its reply is complete.
+    ) -> Coroutine[Wait, None, None]:
+        """Send one request and return when its reply is complete; to be awaited in a stepped coroutine.
 
         The handler is called synchronously meanwhile, and never after the return. Cancelling
         closes the socket at once.
@@ -148,7 +151,8 @@ class HttpClient:
             method, target.encode("latin-1"), origin.authority.encode("latin-1"), headers, body
         )
         timeouts = Timeouts(connect=timeout, first_byte=0, idle=0, total=timeout)
-        await self._exchange(origin, request, collector, timeouts, method, self._clock.now() + timeout)
+        total_at = self._clock.now() + timeout
+        await run_stepped(self._exchange(origin, request, collector, timeouts, method, total_at))
         return collector.fetched()
 
     async def close(self) -> None:
@@ -171,11 +175,12 @@ class HttpClient:
         connection = self._pool.take(origin, now)
         while True:
             if connection is None:
-                connection = await self._connector.connect(origin, self, timeouts.connect)
+                connect = partial(self._connector.connect, origin, self, timeouts.connect)
+                connection = await errand(self._tasks, connect, "connect")
                 now = self._clock.now()
             exchange = connection.begin(request, handler, timeouts, method, now, total_at)
             try:
-                await exchange.future
+                await exchange
             except BaseException:
                 exchange.finish()
                 raise
@@ -198,9 +203,9 @@ class HttpClient:
         total_at: float,
     ) -> None:
         seconds = timeouts.first_byte
+        take = partial(_within, seconds, places, origin)
         try:
-            async with asyncio.timeout(seconds or None):
-                await places.acquire(origin)
+            await errand(self._tasks, take, "place")
         except TimeoutError as error:
             raise ConnectTimeout(f"no connection to {origin} came free within {seconds:g} s") from error
         try:
@@ -230,6 +235,11 @@ class HttpClient:
         self._connections.discard(connection)
         self._watch.discard(connection)
         self._sockets.gone()
+
+
+async def _within(seconds: float, places: Places, origin: Origin) -> None:
+    async with asyncio.timeout(seconds or None):
+        await places.acquire(origin)
 
 
 def request_bytes(

@@ -87,12 +87,12 @@ class Connector:
         proxy: Proxy | None,
     ) -> UpstreamConnection:
         """Put a connection onto ``sock``, which is closed in every case of failure."""
-        loop = asyncio.get_running_loop()
-        connection = UpstreamConnection(origin, owner, self._clock, self._limits, loop)
+        connection = UpstreamConnection(origin, owner, self._clock, self._limits)
         try:
             if proxy is not None:
                 await tunnel(sock, proxy, origin)
             name = None if context is None else server_name(origin)
+            loop = asyncio.get_running_loop()
             await loop.create_connection(lambda: connection, sock=sock, ssl=context, server_hostname=name)
         except BaseException as error:
             if connection.abandon():

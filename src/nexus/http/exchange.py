@@ -6,7 +6,6 @@ Laws held here: a handler is called between ``connected`` and the end of its exc
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from math import inf
 from typing import Protocol
@@ -15,6 +14,7 @@ import msgspec
 
 from nexus.errors import FirstByteTimeout, IdleTimeout, TotalTimeout, UpstreamError
 from nexus.protocol.headers import Header
+from nexus.tasks import Wait
 
 
 class Timeouts(msgspec.Struct, frozen=True):
@@ -96,28 +96,29 @@ class Carrier(Protocol):
         ...
 
 
-class Exchange:
-    """The state of one exchange; handed to its handler as the :class:`Flow`.
+class Exchange(Wait):
+    """The state of one exchange; handed to its handler as the :class:`Flow`, awaited for its end.
 
     Args:
         carrier: the connection, for as long as the exchange runs.
         timeouts: its phases.
         total_at: when all of it must have ended, in monotonic seconds, ``inf`` for never.
-        future: resolved, always with ``None``, when it has ended. The error is kept beside it,
-            since an exception in a future that nobody awaits any more is logged as forgotten.
+
+    Attributes:
+        error: what ended it, once it has ended; ``None`` after a complete reply.
     """
 
-    __slots__ = ("_carrier", "_timeouts", "begun", "error", "future", "idle", "paused_for", "total_at")
+    __slots__ = ("_carrier", "_timeouts", "begun", "error", "idle", "paused_for", "total_at")
 
-    def __init__(
-        self, carrier: Carrier, timeouts: Timeouts, total_at: float, future: asyncio.Future[None]
-    ) -> None:
+    def __init__(self, carrier: Carrier, timeouts: Timeouts, total_at: float) -> None:
+        # As ``Wait`` begins, without the call.
+        self.ended = False
+        self.on_end = None
         self._carrier: Carrier | None = carrier
         self._timeouts = timeouts
         # Seconds that were left to the phase when reading was stopped; None while it goes on.
         self.paused_for: float | None = None
         self.total_at = total_at
-        self.future = future
         self.error: BaseException | None = None
         self.begun = False
         # Seconds that every arrival of bytes buys: 0 in the first-byte phase and while paused.
@@ -177,6 +178,4 @@ class Exchange:
         """Let go of the connection and wake the caller."""
         self._carrier = None
         self.error = error
-        future = self.future
-        if not future.done():
-            future.set_result(None)
+        self.end()

@@ -56,7 +56,6 @@ class UpstreamConnection(UpstreamReply, asyncio.Protocol):
         "_abandoned",
         "_counted",
         "_exchange",
-        "_loop",
         "_owner",
         "_reused",
         "_transport",
@@ -70,13 +69,11 @@ class UpstreamConnection(UpstreamReply, asyncio.Protocol):
         owner: ConnectionOwner,
         clock: Clock,
         limits: UpstreamLimits,
-        loop: asyncio.AbstractEventLoop,
     ) -> None:
         UpstreamReply.__init__(self, origin, limits)
         self.deadline = inf
         self.now = clock.now
         self._owner = owner
-        self._loop = loop
         self._transport: asyncio.Transport | None = None
         self._exchange: Exchange | None = None
         self._abandoned = False
@@ -125,7 +122,7 @@ class UpstreamConnection(UpstreamReply, asyncio.Protocol):
             The running exchange, or one that has ended already. Its error is a
             :class:`StaleConnection` when a reused connection died without a byte.
         """
-        exchange = Exchange(self, timeouts, total_at, asyncio.Future(loop=self._loop))
+        exchange = Exchange(self, timeouts, total_at)
         self._exchange = exchange
         first_byte = timeouts.first_byte
         at = now + first_byte if first_byte else inf
