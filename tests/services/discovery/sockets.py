@@ -1,0 +1,97 @@
+"""Real listeners and what a test counts around them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from nexus.http.resolve import Address
+
+PATIENCE = 20.0
+
+
+def listener(host: str = "127.0.0.1", port: int = 0, backlog: int = 64) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    sock.bind((host, port))
+    sock.listen(backlog)
+    return sock
+
+
+def port_of(sock: socket.socket) -> int:
+    port: int = sock.getsockname()[1]
+    return port
+
+
+def pair() -> tuple[socket.socket, socket.socket]:
+    """Two listeners on one port: IPv4 and IPv6 loopback."""
+    while True:
+        four = listener()
+        try:
+            return four, listener("::1", port_of(four))
+        except OSError:
+            four.close()
+
+
+def free_port() -> int:
+    """A port where nobody listens, below those that connections begin from."""
+    for port in range(20_000 + os.getpid() % 8000, 32_000):
+        try:
+            listener("127.0.0.1", port).close()
+            listener("::1", port).close()
+        except OSError:
+            continue
+        return port
+    raise AssertionError("no free port")
+
+
+def address(host: str, port: int) -> Address:
+    family, _, _, _, target = socket.getaddrinfo(host, port, flags=socket.AI_NUMERICHOST)[0]
+    return Address(int(family), target)
+
+
+@contextmanager
+def full(host: str = "127.0.0.1") -> Iterator[int]:
+    """A port whose backlog is full: the system drops further connects in silence."""
+    sock = listener(host, backlog=0)
+    port = port_of(sock)
+    fillers: list[socket.socket] = []
+    try:
+        while True:
+            filler = socket.socket(sock.family, socket.SOCK_STREAM)
+            fillers.append(filler)
+            filler.settimeout(0.3)
+            try:
+                filler.connect((host, port))
+            except TimeoutError:
+                break
+        yield port
+    finally:
+        for filler in fillers:
+            filler.close()
+        sock.close()
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+@contextmanager
+def nothing_left() -> Iterator[None]:
+    """Within it, neither a file nor a task is left behind."""
+    tasks, files = asyncio.all_tasks(), open_files()
+    yield
+    assert asyncio.all_tasks() == tasks
+    assert open_files() == files
+
+
+def close_all(sockets: Iterable[socket.socket]) -> None:
+    for sock in sockets:
+        sock.close()
