@@ -18,11 +18,11 @@ from nexus.protocol.surfaces import SURFACES, surfaces_of
 from nexus.routing.policies import POLICIES
 from nexus.routing.strategies import STRATEGIES
 
-assert ADAPTERS[BackendType("tgi")].fixes == {"stop_array"}
+assert ADAPTERS[BackendType("koboldcpp")].default_slots == 1
 assert "on_premises" in [policy.name for policy in POLICIES]
 assert STRATEGIES[Strategy("least_busy")]([], None) == ([],)
 assert SURFACES["moderations"].path == "/moderations"
-assert "moderations" in surfaces_of(BackendType.OPENAI) - surfaces_of(BackendType.TGI)
+assert "moderations" in surfaces_of(BackendType.OPENAI) - surfaces_of(BackendType.KOBOLDCPP)
 """
 
 
@@ -41,11 +41,13 @@ def test_the_examples_work_on_a_copy(tmp_path: Path) -> None:
     source = tmp_path / "nexus"
     shutil.copytree(ROOT / "src" / "nexus", source, ignore=shutil.ignore_patterns("__pycache__", "fixtures"))
 
-    _insert(source / "domain/backend.py", '    GENERIC = "generic"', _one("TGI ="))
-    (source / "backends/tgi.py").write_text(_one('"""Hugging Face'), encoding="utf-8")
+    _insert(source / "domain/backend.py", '    GENERIC = "generic"', _one("KOBOLDCPP ="))
+    (source / "backends/koboldcpp.py").write_text(_one('"""KoboldCpp'), encoding="utf-8")
     adapters = source / "backends/__init__.py"
-    _insert(adapters, "        BackendType.GENERIC: GenericAdapter()", _one("BackendType.TGI:"))
-    _insert(adapters, "from nexus.backends.vllm import", "from nexus.backends.tgi import TgiAdapter\n")
+    _insert(adapters, "        BackendType.GENERIC: GenericAdapter()", _one("BackendType.KOBOLDCPP:"))
+    _insert(
+        adapters, "from nexus.backends.llamacpp", "from nexus.backends.koboldcpp import KoboldCppAdapter\n"
+    )
 
     (source / "routing/policies/on_premises.py").write_text(_one('"""Nothing goes'), encoding="utf-8")
     policies = source / "routing/policies/__init__.py"

@@ -45,9 +45,9 @@ def test_the_table_has_every_type_and_no_other() -> None:
 
 def test_the_fixes_are_those_that_the_adapters_apply() -> None:
     told: dict[str, set[Fix]] = {}
-    for name, tokens, role in rows(section(PAGE, "## Fixes")):
+    for name, tokens, role, stop in rows(section(PAGE, "## Fixes")):
         if tokens in ("yes", "no"):
-            answers = ((Fix.MAX_TOKENS, tokens), (Fix.SYSTEM_ROLE, role))
+            answers = ((Fix.MAX_TOKENS, tokens), (Fix.SYSTEM_ROLE, role), (Fix.STOP_ARRAY, stop))
             told[name.strip("`")] = {fix for fix, answer in answers if answer == "yes"}
     others = told.pop("all others")
     for kind, adapter in ADAPTERS.items():
@@ -67,6 +67,7 @@ def test_surfaces_are_told_for_the_types_that_have_them() -> None:
         "LM Studio": BackendType.LMSTUDIO,
         "exo": BackendType.EXO,
         "SGLang": BackendType.SGLANG,
+        "LocalAI": BackendType.LOCALAI,
         "OpenAI": BackendType.OPENAI,
     }
     table = {cells[0]: cells[2] for cells in rows(section("docs/http-api.md", "## Paths")) if len(cells) == 3}

@@ -38,7 +38,7 @@ def test_every_named_path_exists(page: str) -> None:
 
 def _examples(page: str) -> set[str]:
     """Files that the reader of the guide is about to write."""
-    written = {"src/nexus/backends/tgi.py", "src/nexus/routing/policies/on_premises.py"}
+    written = {"src/nexus/backends/koboldcpp.py", "src/nexus/routing/policies/on_premises.py"}
     return written if page == "docs/adding-a-backend.md" else set()
 
 

@@ -164,7 +164,7 @@ async def test_exo_lists_a_catalogue_and_places_some() -> None:
     assert stream.body.startswith(b": keep-alive\n\n: prefill_progress {")
 
 
-async def test_impostors_look_the_part() -> None:
+async def test_localai_and_tgi_look_the_part() -> None:
     async with FakeFleet() as fleet:
         local = await fleet.add("localai", models=["m"], key="k")
         tgi = await fleet.add("tgi", models=["m"])

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from nexus.domain import BackendType
-from nexus.testing import Fixture, impostors, provenance
+from nexus.testing import Fixture, provenance
 from nexus.testing.dialects import DIALECTS
 from nexus.testing.dialects.names import CHAT, EMBEDDINGS
 from nexus.testing.fixtures import load, raw
@@ -18,17 +18,16 @@ FOLDER = Path(str(files("nexus.testing") / "fixtures"))
 
 
 def everything() -> list[Fixture]:
-    return [fixture for rows in (*provenance().values(), *impostors().values()) for fixture in rows]
+    return [fixture for rows in provenance().values() for fixture in rows]
 
 
 def test_every_backend_type_has_fixtures() -> None:
     assert set(provenance()) == set(BackendType)
     assert all(provenance().values())
-    assert set(impostors()) == {"localai", "tgi"}
 
 
 def test_every_type_has_a_dialect() -> None:
-    assert set(DIALECTS) == {str(kind) for kind in BackendType} | {"localai", "tgi"}
+    assert set(DIALECTS) == {str(kind) for kind in BackendType}
 
 
 def test_every_file_is_listed_and_every_listing_has_its_file() -> None:

@@ -10,11 +10,13 @@ from nexus.backends.base import Adapter, ErrorReading, HttpProbe, Memory, Probe,
 from nexus.backends.exo import ExoAdapter
 from nexus.backends.llamacpp import LlamaCppAdapter
 from nexus.backends.lmstudio import LMStudioAdapter
+from nexus.backends.localai import LocalAIAdapter
 from nexus.backends.offering import offered
 from nexus.backends.ollama import OllamaAdapter
 from nexus.backends.openai import OpenAIAdapter
 from nexus.backends.openai_compat import GenericAdapter
 from nexus.backends.sglang import SGLangAdapter
+from nexus.backends.tgi import TgiAdapter
 from nexus.backends.vllm import VllmAdapter
 from nexus.domain import BackendType
 
@@ -26,6 +28,8 @@ ADAPTERS: Final[Mapping[BackendType, Adapter]] = MappingProxyType(
         BackendType.LMSTUDIO: LMStudioAdapter(),
         BackendType.EXO: ExoAdapter(),
         BackendType.SGLANG: SGLangAdapter(),
+        BackendType.LOCALAI: LocalAIAdapter(),
+        BackendType.TGI: TgiAdapter(),
         BackendType.OPENAI: OpenAIAdapter(),
         BackendType.GENERIC: GenericAdapter(),
     }

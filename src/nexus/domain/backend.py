@@ -25,6 +25,8 @@ class BackendType(StrEnum):
     LMSTUDIO = "lmstudio"
     EXO = "exo"
     SGLANG = "sglang"
+    LOCALAI = "localai"
+    TGI = "tgi"
     OPENAI = "openai"
     GENERIC = "generic"
 

@@ -55,8 +55,15 @@ class Surface(msgspec.Struct, frozen=True):
     types: frozenset[BackendType] | None = None
 
 
-_COUNTING: Final = frozenset({BackendType.VLLM, BackendType.LLAMACPP, BackendType.SGLANG})
-_MESSAGES: Final = _COUNTING | {BackendType.OLLAMA, BackendType.LMSTUDIO, BackendType.EXO}
+_COUNTING: Final = frozenset(
+    {BackendType.VLLM, BackendType.LLAMACPP, BackendType.SGLANG, BackendType.NEXUS}
+)
+_MESSAGES: Final = _COUNTING | {
+    BackendType.OLLAMA,
+    BackendType.LMSTUDIO,
+    BackendType.EXO,
+    BackendType.LOCALAI,
+}
 _RESPONSES: Final = _MESSAGES | {BackendType.OPENAI}
 
 _ROWS: Final = (

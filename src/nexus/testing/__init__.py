@@ -50,7 +50,7 @@ from nexus.testing.faults import (
     Step,
     UnknownModel,
 )
-from nexus.testing.fixtures import Fixture, impostors, provenance
+from nexus.testing.fixtures import Fixture, provenance
 from nexus.testing.fleet import FakeFleet
 from nexus.testing.models import FakeModel, RecordedRequest
 
@@ -102,6 +102,5 @@ __all__ = [
     "Status",
     "Step",
     "UnknownModel",
-    "impostors",
     "provenance",
 ]

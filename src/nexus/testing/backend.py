@@ -49,13 +49,13 @@ class FakeBackend(RequestLog):
 
     @property
     def kind(self) -> str:
-        """The type of server: a backend type, ``"localai"`` or ``"tgi"``."""
+        """The type of server, as the fleet names it: the value of a backend type."""
         return self._dialect.kind
 
     @property
-    def type(self) -> BackendType | None:
-        """The backend type, or ``None`` for an impostor."""
-        return BackendType(self.kind) if self.kind in set(BackendType) else None
+    def type(self) -> BackendType:
+        """The backend type."""
+        return BackendType(self.kind)
 
     @property
     def host(self) -> str:

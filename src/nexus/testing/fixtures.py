@@ -28,7 +28,7 @@ class Fixture(msgspec.Struct, frozen=True):
     """One reply that the fleet serves, and its evidence.
 
     Attributes:
-        server: folder of the fixture: a backend type or an impostor such as ``"localai"``.
+        server: folder of the fixture: a backend type.
         name: what it is a reply to, such as ``"chat-stream"``.
         source: ``"recorded"`` from a real server or ``"synthetic"``.
         note: server and version of a recording, or the fact that a synthetic one was written from.
@@ -142,15 +142,7 @@ def provenance() -> Mapping[BackendType, tuple[Fixture, ...]]:
     """Return every fixture that the fleet serves, by backend type.
 
     A type whose chat fixtures are ``recorded`` was verified on the server that the note names;
-    the others are written from documentation or source. Impostors are in :func:`impostors`.
+    the others are written from documentation or source.
     """
     index = _index()
     return MappingProxyType({kind: tuple(index[kind.value].values()) for kind in BackendType})
-
-
-def impostors() -> Mapping[str, tuple[Fixture, ...]]:
-    """Return the fixtures of servers that imitate a type: LocalAI and TGI."""
-    known = {kind.value for kind in BackendType}
-    return MappingProxyType(
-        {name: tuple(rows.values()) for name, rows in _index().items() if name not in known}
-    )

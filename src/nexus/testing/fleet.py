@@ -56,7 +56,7 @@ class FakeFleet:
         """Start a backend.
 
         Args:
-            kind: a backend type, ``"localai"`` or ``"tgi"``.
+            kind: a backend type.
             models: what it serves; a string is a model with default abilities.
             name: what its replies call it; by default its kind and a number.
             key: the key that it asks for.
