@@ -107,6 +107,13 @@ class RequestTimeout(RequestError):
     default_code = "request_timeout"
 
 
+class Conflict(RequestError):
+    """409: what is there already, or its state, forbids it."""
+
+    status = 409
+    default_code = "conflict"
+
+
 class RequestTooLarge(RequestError):
     """413: the body is over the limit."""
 
@@ -122,7 +129,7 @@ class UriTooLong(RequestError):
 
 
 class UnsupportedMediaType(RequestError):
-    """415: a content coding that Nexus does not read."""
+    """415: a content coding, or a kind of content, that Nexus does not read."""
 
     status = 415
     default_code = "unsupported_media_type"
@@ -133,6 +140,13 @@ class MisdirectedRequest(RequestError):
 
     status = 421
     default_code = "misdirected_request"
+
+
+class Unprocessable(RequestError):
+    """422: understood, and impossible as things are."""
+
+    status = 422
+    default_code = "unprocessable"
 
 
 class RateLimited(RequestError):

@@ -52,6 +52,7 @@ def test_every_setting_is_documented_and_nothing_else() -> None:
 def test_every_variable_is_documented_and_nothing_else() -> None:
     rows = dict(re.findall(r"^\| `(NEXUS_[A-Z_]+)` \| (.*) \|$", _TEXT, re.MULTILINE))
     special = {environment.API_KEY, environment.BACKENDS, environment.CONFIG}
+    special |= {environment.ADMIN_TOKEN, environment.STATE_DIR}
     assert set(rows) == {*environment.SHORT, *special}
     for variable, key in environment.SHORT.items():
         assert rows[variable] == f"`{key}`"
