@@ -40,10 +40,11 @@ class LineWriter:
 
     def write(self, line: bytes) -> None:
         """Take one line, with its line break; drop it when too much is pending."""
-        if self._taken_bytes - self._written_bytes + len(line) > self._max_pending:
+        taken = self._taken_bytes + len(line)
+        if taken - self._written_bytes > self._max_pending:
             self.dropped += 1
             return
-        self._taken_bytes += len(line)
+        self._taken_bytes = taken
         self._pending.append(line)
 
     def close(self, timeout: float = 1.0) -> None:
