@@ -122,8 +122,11 @@ def proxy_nginx(folder: Path, port: int, backends: Sequence[int], files: int) ->
 
 
 def nexus_toml(folder: Path, port: int, backends: Sequence[int]) -> Path:
-    """Write a gateway with default features and these backends, and return its file."""
-    parts = [f'[server]\nport = {port}\n\n[logging]\nformat = "json"\n']
+    """Write a gateway with default features and these backends, and return its file.
+
+    Discovery is off: a server that happens to run on the machine would be part of what is measured.
+    """
+    parts = [f'[server]\nport = {port}\n\n[discovery]\nenabled = false\n\n[logging]\nformat = "json"\n']
     parts += [
         f'[[backends]]\nname = "b{number}"\nurl = "http://127.0.0.1:{backend}"\ntype = "generic"\n'
         for number, backend in enumerate(backends, 1)

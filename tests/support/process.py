@@ -120,9 +120,17 @@ class NexusProcess:
 
 
 def clean_environ(folder: Path, **more: str) -> dict[str, str]:
-    """This process's environment without the Nexus settings of the person who runs the tests."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("NEXUS_")}
-    return {**kept, "XDG_CONFIG_HOME": str(folder), **more}
+    """This process's environment without the settings of the person who runs the tests.
+
+    Discovery is off, unless ``more`` says otherwise: a test must not meet servers of this machine.
+    """
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("NEXUS_") and name != "OLLAMA_HOST"
+    }
+    folders = {"XDG_CONFIG_HOME": str(folder), "XDG_STATE_HOME": str(folder)}
+    return {**kept, **folders, "NEXUS_DISCOVERY": "false", **more}
 
 
 @contextmanager

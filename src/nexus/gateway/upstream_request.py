@@ -91,6 +91,11 @@ class Targets:
             by_backend[backend.spec.id] = target
         return target
 
+    def forget(self, backend_id: str) -> None:
+        """Drop what was worked out for a backend that is gone."""
+        for by_backend in self._targets.values():
+            by_backend.pop(backend_id, None)
+
 
 def _same(old: Backend, new: Backend) -> bool:
     return old is new or (old.spec is new.spec and old.type is new.type and old.cloud is new.cloud)

@@ -155,6 +155,10 @@ class HttpClient:
         await run_stepped(self._exchange(origin, request, collector, timeouts, method, total_at))
         return collector.fetched()
 
+    def close_idle(self, origin: Origin) -> None:
+        """Close the connections to ``origin`` that rest: nothing will be asked there any more."""
+        self._pool.drop(origin)
+
     async def close(self) -> None:
         """Close every connection, ending running exchanges, and wait for their sockets."""
         self._closed = True

@@ -76,12 +76,15 @@ class Pool(Generic[ConnectionT]):
         """How many connections to ``origin`` rest."""
         return len(self._idle.get(origin, ()))
 
+    def drop(self, origin: Origin) -> None:
+        """Close every connection to ``origin`` that rests."""
+        for connection in self._idle.pop(origin, ()):
+            connection.end(None)
+
     def close(self) -> None:
         """Close every resting connection."""
-        for idle in list(self._idle.values()):
-            for connection in list(idle):
-                connection.end(None)
-        self._idle.clear()
+        for origin in list(self._idle):
+            self.drop(origin)
 
 
 class Places:

@@ -79,6 +79,11 @@ class Registry:
         record = self._records.get(backend_id)
         return -math.inf if record is None else record.load.succeeded_at
 
+    def in_flight(self, backend_id: str) -> int:
+        """Return how many requests a backend is working on."""
+        record = self._records.get(backend_id)
+        return 0 if record is None else record.load.in_flight
+
     def views(self) -> tuple[BackendView, ...]:
         """Return every backend as it may be shown."""
         now = self._clock.now()

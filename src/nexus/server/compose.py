@@ -4,40 +4,36 @@ from __future__ import annotations
 
 import os
 import random
-import ssl
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Final
 
 from nexus.backends import ADAPTERS
 from nexus.backends.base import HttpProbe, Probe
 from nexus.config.load import Loaded
-from nexus.config.url import is_loopback
-from nexus.domain import BackendSpec, BackendStatus, BackendType, FailureKind
+from nexus.domain import BackendSpec, BackendStatus, FailureKind
 from nexus.errors import StartError
 from nexus.gateway.dispatch import Dispatcher
-from nexus.gateway.doors import Doors
-from nexus.gateway.endpoints import Gateway, GatewaySettings
+from nexus.gateway.endpoints import Gateway
 from nexus.gateway.exchange import Exchanges
 from nexus.gateway.pages import Pages
 from nexus.gateway.upstream_request import Targets
-from nexus.http.client import HttpClient, Timeouts
-from nexus.http.limits import ServerLimits, UpstreamLimits
+from nexus.http.client import HttpClient
 from nexus.http.server import HttpServer
 from nexus.observe.hub import OutcomeHub
 from nexus.observe.logs import RequestLog
 from nexus.observe.metrics import BackendRow, RequestMetrics
 from nexus.observe.writer import LineWriter
 from nexus.protocol.error_body import render
-from nexus.protocol.surfaces import surfaces_of
 from nexus.registry.registry import Registry
+from nexus.server import settings
+from nexus.server.fleet import Fleet
 from nexus.server.lifecycle import Lifecycle
-from nexus.services.backend_watch import HealthSettings, HealthTools
+from nexus.server.listen import cannot_listen, tls_context
+from nexus.services.backend_watch import HealthTools
 from nexus.services.health import HealthService
 from nexus.tasks import Clock, DeadlineWatch, SystemClock, TaskOwner
 
 FLUSH_SECONDS: Final = 1.0
-_MB: Final = 1024 * 1024
 
 
 class Nexus:
@@ -64,8 +60,6 @@ class Nexus:
         self._rng = random.Random()
         self.gateway_id = os.urandom(8).hex()
         self.registry = Registry(clock, loaded.rules)
-        for spec in config.backends:
-            self._register(spec)
         self.lifecycle = Lifecycle(
             clock.now(), self._has_backend, needs_backend=config.server.ready_needs_backend
         )
@@ -73,37 +67,47 @@ class Nexus:
             clock=clock,
             watch=self._watch,
             tasks=self._client_tasks,
-            limits=UpstreamLimits(
-                idle_seconds=config.upstream.idle_seconds, max_connections=config.upstream.max_connections
-            ),
+            limits=settings.upstream_limits(loaded),
             environ=environ,
         )
         self.metrics = RequestMetrics(self._backend_rows)
-        request_log = RequestLog(writer, config.logging.format)
-        hub = OutcomeHub(self.metrics.observe, request_log.observe)
+        self.request_log = RequestLog(writer, config.logging.format)
+        hub = OutcomeHub(self.metrics.observe, self.request_log.observe)
         self.exchanges = Exchanges(clock, hub.publish)
-        self._server = HttpServer(
-            self._gateway(),
-            self._server_limits(),
-            clock,
-            self._watch,
-            self._request_tasks,
-            render,
-        )
         self.health = HealthService(
             HealthTools(
                 registry=self.registry,
                 make_probe=self._make_probe,
-                settings=HealthSettings(
-                    interval_seconds=config.health_check.interval_seconds,
-                    failure_threshold=config.health_check.failure_threshold,
-                    recovery_threshold=config.health_check.recovery_threshold,
-                ),
+                settings=settings.health_settings(loaded),
                 clock=clock,
                 rng=self._rng,
                 adapters=ADAPTERS,
             ),
             periodic=config.health_check.enabled,
+        )
+        targets = Targets(ADAPTERS, self.gateway_id)
+        self.fleet = Fleet(
+            self.registry,
+            self.health,
+            self.client,
+            targets,
+            adapters=ADAPTERS,
+            make_probe=self._make_probe,
+            clock=clock,
+        )
+        for spec in config.backends:
+            self.fleet.put(spec)
+        self.dispatcher = Dispatcher(
+            self.registry, self.client, targets, settings.timeouts(loaded), clock, self._rng
+        )
+        self.gateway = self._gateway()
+        self._server = HttpServer(
+            self.gateway,
+            settings.server_limits(loaded),
+            clock,
+            self._watch,
+            self._request_tasks,
+            render,
         )
         self._start_tasks = TaskOwner("start")
 
@@ -128,13 +132,13 @@ class Nexus:
             StartError: the address cannot be bound or the certificate cannot be read.
         """
         server = self.loaded.config.server
-        context = _tls(server.tls_cert, server.tls_key)
+        context = tls_context(server.tls_cert, server.tls_key)
         try:
             addresses = await self._server.listen(server.host, server.port, ssl=context)
         except OSError as error:
-            raise StartError(_cannot_listen(server.host, server.port, error)) from error
+            raise StartError(cannot_listen(server.host, server.port, error)) from error
         self._port = addresses[0][1]
-        self.health.start()
+        self.fleet.start()
         self._start_tasks.spawn(self._first_round(), "first-round")
 
     async def first_round(self) -> None:
@@ -169,7 +173,7 @@ class Nexus:
         self._server.stop_listening()
         self.exchanges.cut_all(FailureKind.SHUTTING_DOWN)
         await self._start_tasks.close()
-        await self.health.close()
+        await self.fleet.close()
         await self._request_tasks.close()
         self._server.abort_all()
         await self.client.close()
@@ -179,17 +183,6 @@ class Nexus:
     async def _first_round(self) -> None:
         await self.health.first_round()
         self.lifecycle.checked = True
-
-    def _register(self, spec: BackendSpec) -> None:
-        backend_type = spec.type or BackendType.GENERIC
-        adapter = ADAPTERS[backend_type]
-        self.registry.register(
-            spec,
-            slots=adapter.default_slots,
-            cloud=adapter.cloud,
-            surfaces=surfaces_of(backend_type),
-            counts_max_tokens=adapter.counts_max_tokens,
-        )
 
     def _has_backend(self) -> bool:
         backends = self.registry.snapshot.backends.values()
@@ -204,38 +197,20 @@ class Nexus:
         return HttpProbe(self.client, spec, timeout, gateway_id=self.gateway_id)
 
     def _gateway(self) -> Gateway:
-        config = self.loaded.config
-        timeouts = config.timeouts
-        dispatcher = Dispatcher(
-            self.registry,
-            self.client,
-            Targets(ADAPTERS, self.gateway_id),
-            Timeouts(
-                connect=timeouts.connect_seconds,
-                first_byte=timeouts.first_byte_seconds,
-                idle=timeouts.idle_seconds,
-                total=timeouts.total_seconds,
-            ),
-            self._clock,
-            self._rng,
-        )
-        doors = Doors(
-            keys=self.loaded.client_keys,
-            cors_origins=frozenset(config.server.cors_origins),
-            loopback=is_loopback(config.server.host),
-            hosts=frozenset(name.lower() for name in config.server.allowed_hosts),
-        )
         return Gateway(
             registry=self.registry,
-            dispatcher=dispatcher,
+            dispatcher=self.dispatcher,
             exchanges=self.exchanges,
-            pages=Pages(self.registry, self.lifecycle, self.metrics, self._clock, lambda: self.base_url),
-            settings=GatewaySettings(
-                doors=doors,
+            pages=Pages(
+                self.registry,
+                self.lifecycle,
+                self.metrics,
+                exchanges=self.exchanges,
                 gateway_id=self.gateway_id,
-                max_concurrent_requests=config.server.max_concurrent_requests,
-                sse_keepalive_seconds=config.server.sse_keepalive_seconds,
+                clock=self._clock,
+                base_url=lambda: self.base_url,
             ),
+            settings=settings.gateway_settings(self.loaded, self.gateway_id),
             state=self.lifecycle,
             clock=self._clock,
             watch=self._watch,
@@ -245,32 +220,3 @@ class Nexus:
 
     def _request_id(self) -> str:
         return self._rng.getrandbits(96).to_bytes(12, "big").hex()
-
-    def _server_limits(self) -> ServerLimits:
-        server, timeouts = self.loaded.config.server, self.loaded.config.timeouts
-        return ServerLimits(
-            head_bytes=server.max_header_kb * 1024,
-            body_bytes=server.max_body_mb * _MB,
-            buffered_bytes=server.max_buffered_mb * _MB,
-            write_seconds=timeouts.write_seconds,
-        )
-
-
-def _tls(cert: str | None, key: str | None) -> ssl.SSLContext | None:
-    if cert is None:
-        return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    try:
-        context.load_cert_chain(Path(cert).expanduser(), None if key is None else Path(key).expanduser())
-    except (OSError, ssl.SSLError) as error:
-        raise StartError(f"cannot use the certificate in [server] tls_cert '{cert}': {error}") from error
-    return context
-
-
-def _cannot_listen(host: str, port: int, error: OSError) -> str:
-    if error.errno == 98 or "in use" in str(error):  # EADDRINUSE
-        return (
-            f"port {port} on {host} is in use: stop what listens there, or choose another port with "
-            "--port or [server] port"
-        )
-    return f"cannot listen on {host}:{port}: {error.strerror or error}"

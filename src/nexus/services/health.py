@@ -7,12 +7,15 @@ only counted.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Final
 
+import msgspec
+
 from nexus.domain import Backend, BackendStatus
 from nexus.observe.events import EventLog
-from nexus.services.backend_watch import BackendWatch, HealthTools
+from nexus.services.backend_watch import BackendWatch, HealthSettings, HealthTools
 from nexus.tasks import TaskOwner
 
 _log: Final = EventLog("health")
@@ -33,7 +36,7 @@ class HealthService:
         self._tools = tools
         self._periodic = periodic
         self._tasks = TaskOwner("health")
-        self._watches: dict[str, BackendWatch] = {}
+        self._watches: dict[str, tuple[BackendWatch, asyncio.Task[None]]] = {}
         self._unsubscribe: Callable[[], None] | None = None
 
     def start(self) -> None:
@@ -43,11 +46,33 @@ class HealthService:
             self.watch(backend)
         self._tasks.spawn(self._serve_wishes(), "wishes")
 
-    def watch(self, backend: Backend) -> None:
-        """Check ``backend`` now and from now on, until it leaves the registry."""
+    def watch(self, backend: Backend) -> BackendWatch:
+        """Check ``backend`` now and from now on, until it leaves the registry.
+
+        A backend that is watched already is asked from scratch: what was remembered of it may be
+        of another server.
+        """
+        self.unwatch(backend.id)
         watch = BackendWatch(backend.id, self._tools, periodic=self._periodic)
-        self._watches[backend.id] = watch
-        self._tasks.spawn(self._run(watch, backend.id), backend.id)
+        self._watches[backend.id] = (watch, self._tasks.spawn(self._run(watch, backend.id), backend.id))
+        return watch
+
+    def unwatch(self, backend_id: str) -> None:
+        """Check a backend no longer, from now on; who waits for its first check waits no more."""
+        entry = self._watches.pop(backend_id, None)
+        if entry is not None:
+            watch, task = entry
+            watch.checked.set()
+            self._tasks.cancel(task)
+
+    def reconfigure(self, settings: HealthSettings, *, periodic: bool) -> None:
+        """Check by other rules from now on, every backend at once for a start."""
+        self._tools = msgspec.structs.replace(self._tools, settings=settings)
+        self._periodic = periodic
+        for backend_id in tuple(self._watches):
+            backend = self._tools.registry.get(backend_id)
+            if backend is not None:
+                self.watch(backend)
 
     def watching(self, backend_id: str) -> bool:
         """Tell whether a backend is being checked."""
@@ -55,7 +80,7 @@ class HealthService:
 
     async def first_round(self) -> None:
         """Wait until every backend watched now has been checked once."""
-        for watch in tuple(self._watches.values()):
+        for watch, _ in tuple(self._watches.values()):
             await watch.checked.wait()
 
     async def close(self) -> None:
@@ -68,15 +93,16 @@ class HealthService:
 
     async def _run(self, watch: BackendWatch, backend_id: str) -> None:
         await watch.run()
-        if self._watches.get(backend_id) is watch:
+        entry = self._watches.get(backend_id)
+        if entry is not None and entry[0] is watch:
             del self._watches[backend_id]
 
     async def _serve_wishes(self) -> None:
         while True:
             wish = await self._tools.registry.next_wish()
-            watch = self._watches.get(wish.backend_id)
-            if watch is not None:
-                watch.wake()
+            entry = self._watches.get(wish.backend_id)
+            if entry is not None:
+                entry[0].wake()
 
 
 def _log_transition(was: Backend, backend: Backend) -> None:

@@ -1,0 +1,70 @@
+"""From the configuration to what each part takes."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from nexus.config.load import Loaded
+from nexus.config.url import is_loopback
+from nexus.gateway.doors import Doors
+from nexus.gateway.endpoints import GatewaySettings
+from nexus.http.client import Timeouts
+from nexus.http.limits import ServerLimits, UpstreamLimits
+from nexus.services.backend_watch import HealthSettings
+
+_MB: Final = 1024 * 1024
+
+
+def timeouts(loaded: Loaded) -> Timeouts:
+    """Return how long an attempt may take."""
+    section = loaded.config.timeouts
+    return Timeouts(
+        connect=section.connect_seconds,
+        first_byte=section.first_byte_seconds,
+        idle=section.idle_seconds,
+        total=section.total_seconds,
+    )
+
+
+def gateway_settings(loaded: Loaded, gateway_id: str) -> GatewaySettings:
+    """Return what the request path goes by."""
+    server = loaded.config.server
+    doors = Doors(
+        keys=loaded.client_keys,
+        cors_origins=frozenset(server.cors_origins),
+        loopback=is_loopback(server.host),
+        hosts=frozenset(name.lower() for name in server.allowed_hosts),
+    )
+    return GatewaySettings(
+        doors=doors,
+        gateway_id=gateway_id,
+        max_concurrent_requests=server.max_concurrent_requests,
+        sse_keepalive_seconds=server.sse_keepalive_seconds,
+    )
+
+
+def health_settings(loaded: Loaded) -> HealthSettings:
+    """Return how often and how strictly backends are checked."""
+    section = loaded.config.health_check
+    return HealthSettings(
+        interval_seconds=section.interval_seconds,
+        failure_threshold=section.failure_threshold,
+        recovery_threshold=section.recovery_threshold,
+    )
+
+
+def server_limits(loaded: Loaded) -> ServerLimits:
+    """Return what clients may send and how long they may take nothing."""
+    server = loaded.config.server
+    return ServerLimits(
+        head_bytes=server.max_header_kb * 1024,
+        body_bytes=server.max_body_mb * _MB,
+        buffered_bytes=server.max_buffered_mb * _MB,
+        write_seconds=loaded.config.timeouts.write_seconds,
+    )
+
+
+def upstream_limits(loaded: Loaded) -> UpstreamLimits:
+    """Return how connections to backends are kept."""
+    section = loaded.config.upstream
+    return UpstreamLimits(idle_seconds=section.idle_seconds, max_connections=section.max_connections)
