@@ -7,6 +7,7 @@ that no backend has never become labels, so that clients cannot make series.
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
@@ -22,7 +23,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from nexus import __version__
-from nexus.domain import Outcome
+from nexus.domain import FailureKind, Outcome
 
 UNKNOWN: Final = "unknown"
 
@@ -58,7 +59,7 @@ class _Served:
     __slots__ = ("duration", "first_byte", "statuses")
 
     def __init__(self) -> None:
-        self.statuses: dict[int, int] = {}
+        self.statuses: defaultdict[int, int] = defaultdict(int)
         self.duration = _Histogram(DURATION_BUCKETS)
         self.first_byte = _Histogram(FIRST_BYTE_BUCKETS)
 
@@ -73,7 +74,9 @@ class RequestMetrics(Collector):
     def __init__(self, backends: Callable[[], Iterable[BackendRow]]) -> None:
         self._backends = backends
         self._served: dict[tuple[str, str], _Served] = {}
-        self._attempts: dict[tuple[str, str], int] = {}
+        # Apart, because nearly all attempts succeed and a name alone is the cheaper key.
+        self._successes: defaultdict[str, int] = defaultdict(int)
+        self._failures: defaultdict[tuple[str, FailureKind], int] = defaultdict(int)
         self._disconnects = 0
         self._registry = CollectorRegistry()
         self._registry.register(self)
@@ -84,21 +87,22 @@ class RequestMetrics(Collector):
         served = self._served.get(key)
         if served is None:
             served = self._served[key] = _Served()
-        status = outcome.status
-        served.statuses[status] = served.statuses.get(status, 0) + 1
-        histogram = served.duration
-        histogram.counts[bisect_left(DURATION_BUCKETS, outcome.seconds)] += 1
-        histogram.total += outcome.seconds
+        served.statuses[outcome.status] += 1
+        histogram, seconds = served.duration, outcome.seconds
+        histogram.counts[bisect_left(DURATION_BUCKETS, seconds)] += 1
+        histogram.total += seconds
         first_byte = outcome.first_byte_seconds
         if first_byte is not None:
             histogram = served.first_byte
             histogram.counts[bisect_left(FIRST_BYTE_BUCKETS, first_byte)] += 1
             histogram.total += first_byte
-        attempts = self._attempts
         for attempt in outcome.attempts:
-            ended = (attempt.backend, attempt.failure or "success")
-            attempts[ended] = attempts.get(ended, 0) + 1
-        self._disconnects += outcome.client_closed
+            if attempt.failure is None:
+                self._successes[attempt.backend] += 1
+            else:
+                self._failures[attempt.backend, attempt.failure] += 1
+        if outcome.client_closed:
+            self._disconnects += 1
 
     def render(self, accept: str) -> tuple[bytes, bytes]:
         """Return content type and body in the format that ``Accept`` asks for (Prometheus or OpenMetrics)."""
@@ -136,8 +140,10 @@ class RequestMetrics(Collector):
 
     def _backend_families(self) -> Iterator[Metric]:
         attempts = CounterMetricFamily("nexus_attempts", "Ended attempts", labels=("backend", "outcome"))
-        for labels, count in self._attempts.items():
-            attempts.add_metric(labels, count)
+        for backend, count in self._successes.items():
+            attempts.add_metric((backend, "success"), count)
+        for (backend, failure), count in self._failures.items():
+            attempts.add_metric((backend, str(failure)), count)
         up = GaugeMetricFamily("nexus_backend_up", "1 while a backend is healthy", labels=("backend", "type"))
         in_flight = GaugeMetricFamily(
             "nexus_in_flight", "Requests a backend is working on", labels=("backend",)
