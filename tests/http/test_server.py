@@ -51,7 +51,7 @@ async def test_a_body_in_many_pieces_is_one_body() -> None:
 
 async def test_streamed_reply_is_chunked_and_head_leaves_with_the_first_write() -> None:
     async def stream(_request: Request, reply: Reply) -> None:
-        reply.start(200, [TEXT], None, stream=True)
+        reply.start(200, [TEXT], None)
         reply.write(b"one")
         await asyncio.sleep(0)
         reply.write(b"")
@@ -131,7 +131,7 @@ async def test_http10_closes_unless_asked_to_stay() -> None:
 
 async def test_http10_stream_ends_with_the_connection() -> None:
     def stream(_request: Request, reply: Reply) -> None:
-        reply.start(200, [TEXT], None, stream=True)
+        reply.start(200, [TEXT], None)
         reply.write(b"one")
         reply.write(b"two")
         reply.end()
@@ -145,7 +145,7 @@ async def test_http10_stream_ends_with_the_connection() -> None:
 
 async def test_an_aborted_http10_stream_is_a_reset_not_an_end() -> None:
     def stream(_request: Request, reply: Reply) -> None:
-        reply.start(200, [TEXT], None, stream=True)
+        reply.start(200, [TEXT], None)
         reply.write(b"one")
         reply.abort()
 

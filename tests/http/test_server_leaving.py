@@ -58,7 +58,7 @@ async def test_leaving_is_noticed_at_once_before_and_during_a_reply(
         await client.send(post(b"question"))
         reply = await held.reply()
         if started:
-            reply.start(200, [TEXT], None, stream=True)
+            reply.start(200, [TEXT], None)
             reply.write(b"part")
             await client.head()
         leave(client)
@@ -135,7 +135,7 @@ async def test_garbage_while_a_reply_streams_never_gets_into_it(*, keep_alive: b
     async with serve(held) as front, connect(front) as client:
         await client.send(get("/", *lines))
         reply = await held.reply()
-        reply.start(200, [TEXT], None, stream=True)
+        reply.start(200, [TEXT], None)
         reply.write(b"one")
         await client.send(b"\x00\xff garbage \r\n\r\n" * 100)
         await until(lambda: front.server.buffered > 0)
@@ -210,7 +210,7 @@ async def test_a_slow_reader_pauses_the_reply_and_resumes_it() -> None:
     async with serve(held) as front:
         client = await slow_client(front, get())
         reply = await held.reply()
-        reply.start(200, [TEXT], None, stream=True)
+        reply.start(200, [TEXT], None)
         size = await fill(held, reply)
         front.later(59)
         await client.take(size)
@@ -227,7 +227,7 @@ async def test_a_client_that_takes_a_little_is_kept_and_one_that_takes_nothing_i
     async with serve(held) as front:
         client = await slow_client(front, get())
         reply = await held.reply()
-        reply.start(200, [TEXT], None, stream=True)
+        reply.start(200, [TEXT], None)
         await fill(held, reply)
         reply.write(b"x" * 30_000_000)
         (connection,) = front.server._context.connections
@@ -320,7 +320,7 @@ async def test_a_handler_that_fails_after_the_start_cuts_the_connection(
     caplog: pytest.LogCaptureFixture, fault: str
 ) -> None:
     async def fail(_request: Request, reply: Reply) -> None:
-        reply.start(200, [TEXT], None, stream=True)
+        reply.start(200, [TEXT], None)
         reply.write(b"part")
         await asyncio.sleep(0)
         if fault == "raise":
@@ -396,7 +396,7 @@ async def test_a_stall_without_its_own_callback_is_a_departure() -> None:
         client = await slow_client(front, get())
         reply = await held.reply()
         reply.on_stalled = None
-        reply.start(200, [TEXT], None, stream=True)
+        reply.start(200, [TEXT], None)
         await fill(held, reply)
         front.later(61)
         assert held.events == ["on_pause /", "on_departed /"]

@@ -1,4 +1,4 @@
-"""The ``X-Nexus-*`` headers of an attempt's reply."""
+"""The ``X-Nexus-*`` headers of an attempt's reply, as lines ready to be sent."""
 
 from __future__ import annotations
 
@@ -14,35 +14,38 @@ from nexus.protocol.headers import (
     X_NEXUS_ROUTE_REASON,
     Header,
     header_value,
+    lines_of,
 )
 from nexus.routing.decision import Decision
 
 _CAPABILITY_MATCH: Final = RouteReason.CAPABILITY_MATCH
-_MATCHED: Final[tuple[Header]] = ((X_NEXUS_ROUTE_REASON, _CAPABILITY_MATCH.encode()),)
+_MATCHED: Final = lines_of([(X_NEXUS_ROUTE_REASON, _CAPABILITY_MATCH.encode())])
 
 
-def backend_headers(backend: Backend) -> tuple[Header, ...]:
-    """Return the headers that name a backend."""
-    return (
-        (X_NEXUS_BACKEND, header_value(backend.name)),
-        (X_NEXUS_BACKEND_TYPE, b"cloud" if backend.cloud else b"local"),
+def backend_lines(backend: Backend) -> bytes:
+    """Return the header lines that name a backend."""
+    return lines_of(
+        [
+            (X_NEXUS_BACKEND, header_value(backend.name)),
+            (X_NEXUS_BACKEND_TYPE, b"cloud" if backend.cloud else b"local"),
+        ]
     )
 
 
-def attempt_headers(named: tuple[Header, ...], decision: Decision, exchange: Exchange) -> tuple[Header, ...]:
-    """Return all headers of the attempt that begins now.
+def attempt_lines(named: bytes, decision: Decision, exchange: Exchange) -> bytes:
+    """Return all header lines of the attempt that begins now.
 
     Args:
-        named: as :func:`backend_headers` makes them.
+        named: as :func:`backend_lines` makes them.
         decision: whom it asks, and why.
         exchange: with the attempts before it.
     """
     reason = decision.reason
     if reason is _CAPABILITY_MATCH and not decision.fallback:
-        return named + _MATCHED + exchange.extra
-    headers = [*named, (X_NEXUS_ROUTE_REASON, reason.encode()), *exchange.extra]
+        return named + _MATCHED + exchange.lines
+    headers: list[Header] = [(X_NEXUS_ROUTE_REASON, reason.encode())]
     if decision.fallback:
         headers.append((X_NEXUS_FALLBACK_MODEL, header_value(decision.model)))
     if exchange.attempts:
         headers.append((X_NEXUS_ATTEMPTS, b"%d" % (len(exchange.attempts) + 1)))
-    return tuple(headers)
+    return named + lines_of(headers) + exchange.lines

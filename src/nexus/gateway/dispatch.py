@@ -14,7 +14,7 @@ import msgspec
 
 from nexus.domain import FailureKind, Requirements
 from nexus.errors import RequestError, UpstreamError
-from nexus.gateway.attempt_headers import attempt_headers
+from nexus.gateway.attempt_headers import attempt_lines
 from nexus.gateway.consequences import Consequences
 from nexus.gateway.exchange import Exchange
 from nexus.gateway.exhausted import every_attempt_failed, nobody_qualifies
@@ -119,8 +119,8 @@ class Dispatcher:
         body = envelope.edited(model=candidate.model.native_id, fixes=target.fixes)
         request = target.request(exchange.request, exchange.request_id, body)
         lease = self._registry.lease(candidate)
-        headers = attempt_headers(target.named, decision, exchange)
-        relay = Relay(exchange, lease, target.adapter, self._clock, headers, body)
+        lines = attempt_lines(target.named, decision, exchange)
+        relay = Relay(exchange, lease, target.adapter, self._clock, lines, body)
         try:
             with lease:
                 try:
@@ -174,7 +174,7 @@ class Dispatcher:
         if held is not None and not exchange.reply.started:
             exchange.started_reply(held.status, self._clock.now())
             exchange.bytes_out += len(held.body)
-            exchange.reply.send(held.status, held.headers, held.body)
+            exchange.reply.send(held.status, held.headers, held.body, held.lines)
             return
         if refusal is None or exchange.attempts:
             raise every_attempt_failed(exchange.model, exchange.attempts)

@@ -16,7 +16,7 @@ from nexus.errors import RequestError, ServerFault, ServiceUnavailable
 from nexus.gateway.failures import EVENT_TEXT
 from nexus.http.server import Reply, Request
 from nexus.protocol.error_body import error_event, render
-from nexus.protocol.headers import X_NEXUS_ATTEMPTS, X_NEXUS_REQUEST_ID, Header
+from nexus.protocol.headers import X_NEXUS_ATTEMPTS, X_NEXUS_REQUEST_ID, Header, lines_of
 from nexus.protocol.surfaces import StreamEnd, Surface
 from nexus.routing.decision import Decision
 from nexus.tasks import Clock, Stepped, Wait
@@ -43,7 +43,7 @@ class Exchange:
         cors: further headers that every reply to this request carries.
 
     Attributes:
-        extra: headers that every reply to this request carries.
+        lines: headers that every reply to this request carries, ready to be sent.
         started: monotonic seconds at which the request was complete.
         decision: the last one, or ``None``.
         attempts: ended leases in order.
@@ -57,8 +57,8 @@ class Exchange:
         "cause",
         "decision",
         "error",
-        "extra",
         "first_byte",
+        "lines",
         "model",
         "reply",
         "request",
@@ -87,7 +87,8 @@ class Exchange:
         self.reply = reply
         self.surface = surface
         self.request_id = request_id
-        self.extra: tuple[Header, ...] = ((X_NEXUS_REQUEST_ID, request_id.encode()), *cors)
+        own = b"%b: %b\r\n" % (X_NEXUS_REQUEST_ID, request_id.encode())
+        self.lines = own + lines_of(cors) if cors else own
         self.started = request.received_at
         self.wall = wall
         self.running: Stepped | None = None
@@ -170,13 +171,13 @@ class Exchange:
             self.end_with_event(error.code or "server_error", error.message)
             return
         self.status = error.status
-        headers = [JSON_TYPE, *self.extra]
+        headers = [JSON_TYPE]
         if len(self.attempts) > 1:
             headers.append((X_NEXUS_ATTEMPTS, b"%d" % len(self.attempts)))
         headers += [(name.encode(), value.encode()) for name, value in error.headers]
         body = render(error, self.surface.name)
         self.bytes_out += len(body)
-        self.reply.send(error.status, headers, body)
+        self.reply.send(error.status, headers, body, self.lines)
 
     def end_with_event(self, code: str, message: str, *, prefix: bytes = b"") -> None:
         """End a running event stream with one typed error event.

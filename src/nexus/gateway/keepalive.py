@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from nexus.gateway.attempt_headers import attempt_headers, backend_headers
+from nexus.gateway.attempt_headers import attempt_lines, backend_lines
 from nexus.gateway.exchange import Exchange
 from nexus.protocol.headers import Header
 from nexus.tasks import Clock, DeadlineWatch
@@ -55,9 +55,9 @@ class KeepAlive:
             self._exchange.started_reply(200, now)
             self._exchange.streamed = True
             decision = self._exchange.decision
-            own = self._exchange.extra
+            own = self._exchange.lines
             if decision is not None:
-                named = backend_headers(decision.candidate.backend)
-                own = attempt_headers(named, decision, self._exchange)
-            reply.start(200, [*_EVENT_STREAM, *own], None)
+                named = backend_lines(decision.candidate.backend)
+                own = attempt_lines(named, decision, self._exchange)
+            reply.start(200, _EVENT_STREAM, None, own)
         reply.write(COMMENT)

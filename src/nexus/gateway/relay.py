@@ -31,12 +31,14 @@ class Held(msgspec.Struct, frozen=True):
 
     Attributes:
         status: the backend's own.
-        headers: those that the client gets.
+        headers: of the backend's own those that the client gets.
+        lines: ``X-Nexus-*``, ready to be sent.
         body: at most ``HOLD_BYTES``.
     """
 
     status: int
     headers: list[Header]
+    lines: bytes
     body: bytes
 
 
@@ -48,7 +50,7 @@ class Relay:
         lease: the attempt's scope.
         adapter: reads the backend's errors.
         clock: for the first byte.
-        extra: ``X-Nexus-*`` headers of this attempt.
+        lines: ``X-Nexus-*`` headers of this attempt, ready to be sent.
         body: what went upstream: words that a backend repeats from it teach nothing.
 
     Attributes:
@@ -65,11 +67,11 @@ class Relay:
         "_coded",
         "_cut_inside",
         "_exchange",
-        "_extra",
         "_first_at",
         "_flow",
         "_kept",
         "_lease",
+        "_lines",
         "_scanner",
         "_sent",
         "_size",
@@ -87,14 +89,14 @@ class Relay:
         lease: Lease,
         adapter: Adapter,
         clock: Clock,
-        extra: tuple[Header, ...],
+        lines: bytes,
         body: bytes,
     ) -> None:
         self._exchange = exchange
         self._lease = lease
         self._adapter = adapter
         self._clock = clock
-        self._extra = extra
+        self._lines = lines
         self._sent = body
         self._flow: Flow | None = None
         self._scanner: SseScanner | None = None
@@ -176,7 +178,7 @@ class Relay:
 
     def held(self) -> Held:
         """The complete reply that was kept back."""
-        return Held(self.status, self._reply_headers(), b"".join(self._body))
+        return Held(self.status, self._kept, self._lines, b"".join(self._body))
 
     def event_prefix(self) -> bytes:
         """What must precede an error event: the end of an event that had to leave in parts."""
@@ -238,7 +240,7 @@ class Relay:
         exchange = self._exchange
         exchange.started_reply(self.status, self._clock.now())
         exchange.bytes_out += len(body)
-        exchange.reply.send(self.status, self._reply_headers(), body)
+        exchange.reply.send(self.status, self._kept, body, self._lines)
 
     def _too_large_to_hold(self) -> None:
         if self.status >= 300:
@@ -279,11 +281,8 @@ class Relay:
         reply = self._exchange.reply
         if not reply.started:
             self._exchange.started_reply(self.status, self._clock.now())
-            reply.start(self.status, self._reply_headers(), length)
+            reply.start(self.status, self._kept, length, self._lines)
 
     def _write(self, data: bytes) -> None:
         self._exchange.bytes_out += len(data)
         self._exchange.reply.write(data)
-
-    def _reply_headers(self) -> list[Header]:
-        return [*self._kept, *self._extra]

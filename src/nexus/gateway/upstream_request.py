@@ -12,7 +12,7 @@ from typing import Final
 from nexus import __version__
 from nexus.backends.base import Adapter
 from nexus.domain import Backend, BackendType
-from nexus.gateway.attempt_headers import backend_headers
+from nexus.gateway.attempt_headers import backend_lines
 from nexus.http.server import Request
 from nexus.protocol.headers import FORWARDED, X_NEXUS_VIA, add_gateway
 from nexus.protocol.surfaces import Surface
@@ -40,7 +40,7 @@ class Target:
         self.backend = backend
         self.adapter = adapter
         self.fixes = adapter.fixes - backend.spec.disabled_fixes
-        self.named = backend_headers(backend)
+        self.named = backend_lines(backend)
         self._prefix = _render_prefix(backend, surface) + b"Content-Length: "
         self._forwarded = FORWARDED.union(map(str.encode, backend.spec.forward_headers))
         self._gateway_id = gateway_id

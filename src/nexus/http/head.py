@@ -23,11 +23,11 @@ import msgspec
 
 from nexus.errors import HeadersTooLarge, InvalidRequest, UriTooLong
 from nexus.http.limits import ServerLimits
-from nexus.http.request import Request
+from nexus.http.request import HTTP10, HTTP11, Request
 from nexus.protocol.headers import Header
 
 _END: Final = b"\r\n\r\n"
-_VERSIONS: Final = {b"HTTP/1.1": (1, 1), b"HTTP/1.0": (1, 0)}
+_VERSIONS: Final = {b"HTTP/1.1": HTTP11, b"HTTP/1.0": HTTP10}
 _KNOWN_LINE: Final = 128
 _KNOWN_HEAD: Final = 4096
 # Of a length; a parser's number overflows later.

@@ -7,14 +7,14 @@ from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Final, Protocol
 
-from nexus.http.request import Request
+from nexus.http.request import HTTP10, HTTP11, Request
 from nexus.protocol.headers import Header
 
 _FIELD: Final = b": ".join
 _LINES: Final = b"\r\n".join
 _BODILESS: Final = frozenset({204, 304})
 _KNOWN: Final = frozenset(status.value for status in HTTPStatus)
-_HTTP10: Final = (1, 0)
+_CLOSE: Final = b"Connection: close\r\n\r\n"
 
 
 def status_line(status: int) -> bytes:
@@ -66,7 +66,6 @@ class Reply:
         started: :meth:`start` or :meth:`send` was called; it is too late for another status.
         ended: the reply is complete or was aborted.
         departed: the client left, or was cut because it took nothing.
-        stream: :meth:`start` said that this reply stays open while it is made.
         on_departed: called once when the client leaves before the reply has ended. Without it,
             the handler's task is cancelled.
         on_pause: called when so much is unsent that nothing more should be written for now.
@@ -92,7 +91,6 @@ class Reply:
         "on_resume",
         "on_stalled",
         "started",
-        "stream",
         "task",
     )
 
@@ -100,15 +98,10 @@ class Reply:
         self._wire = wire
         self._shared = shared
         self._request = request
-        self._head = b""
-        self._chunked = False
         self._silent = request.method == "HEAD"
-        self._until_close = False
-        self._left: int | None = None
         self.started = False
         self.ended = False
         self.departed = False
-        self.stream = False
         self.keep_alive = request.keep_alive
         self.task: asyncio.Task[None] | None = None
         self.on_departed: Callable[[], None] | None = None
@@ -116,30 +109,50 @@ class Reply:
         self.on_resume: Callable[[], None] | None = None
         self.on_stalled: Callable[[], None] | None = None
 
-    def send(self, status: int, headers: Sequence[Header], body: bytes) -> None:
+    def send(self, status: int, headers: Sequence[Header], body: bytes, lines: bytes = b"") -> None:
         """Send the whole reply in one write.
 
         Args:
             status: final, so at least 200.
             headers: without ``Server``, ``Date``, ``Connection`` and framing, which are added.
             body: the content.
+            lines: further fields, ready to be sent: each ends with a line break.
         """
-        if not self._begin(status, headers, len(body), body):
+        if self.started:
+            raise RuntimeError("the reply was started before")
+        self.started = True
+        if self.departed:
             return
-        self._wire.send(self._head)
-        self._finish()
+        fields = b"%b\r\n%b" % (_LINES(map(_FIELD, headers)), lines) if headers else lines
+        if self._silent or self._shared.draining or self._request.version is not HTTP11 or status in _BODILESS:
+            framing = self._frame(status, len(body))
+            content = b"" if self._silent else body
+        else:
+            framing = b"Content-Length: %d\r\n%b" % (len(body), b"\r\n" if self.keep_alive else _CLOSE)
+            content = body
+        self._wire.send(b"".join((self._shared.head_of(status), fields, framing, content)))
+        self.ended = True
+        self._wire.reply_ended(self)
 
-    def start(self, status: int, headers: Sequence[Header], length: int | None, stream: bool = False) -> None:
+    def start(self, status: int, headers: Sequence[Header], length: int | None, lines: bytes = b"") -> None:
         """Begin a reply; the head leaves together with the first :meth:`write`.
 
         Args:
             status: final, so at least 200.
             headers: without ``Server``, ``Date``, ``Connection`` and framing, which are added.
             length: bytes of content; None when unknown: chunked, or for HTTP/1.0 up to the close.
-            stream: whether the content is made while it is sent; for those who count streams.
+            lines: as for :meth:`send`.
         """
-        self.stream = stream
-        self._begin(status, headers, length)
+        if self.started:
+            raise RuntimeError("the reply was started before")
+        self.started = True
+        self._head = b""
+        self._left = length
+        self._chunked = self._until_close = False
+        if self.departed:
+            return
+        fields = b"%b\r\n%b" % (_LINES(map(_FIELD, headers)), lines) if headers else lines
+        self._head = b"".join((self._shared.head_of(status), fields, self._frame(status, length)))
 
     def write(self, data: bytes) -> None:
         """Send a piece of the content; an empty one only sends the head."""
@@ -175,43 +188,27 @@ class Reply:
         """Cut the connection, so that the client sees that the reply is not complete."""
         if self.departed or self.ended:
             return
+        reset = self.started and self._until_close
         self.started = self.ended = True
-        self._wire.cut(reset=self._until_close)
-
-    def _begin(self, status: int, headers: Sequence[Header], length: int | None, body: bytes = b"") -> bool:
-        """Make the head, with ``body`` behind it; False when nobody is there to get it."""
-        if self.started:
-            raise RuntimeError("the reply was started before")
-        self.started = True
-        if self.departed:
-            return False
-        framing = self._frame(status, length)
-        if self._silent:
-            body = b""
-        head = self._shared.head_of(status)
-        if headers:
-            self._head = b"".join((head, _LINES(map(_FIELD, headers)), b"\r\n", framing, body))
-        else:
-            self._head = b"".join((head, framing, body))
-        return True
+        self._wire.cut(reset=reset)
 
     def _frame(self, status: int, length: int | None) -> bytes:
         """Decide how the content ends and whether the connection lives on (RFC 9112 6, 9.3)."""
-        http10 = self._request.version == _HTTP10
+        http10 = self._request.version == HTTP10
         bodiless = status in _BODILESS
         if self._shared.draining or (http10 and length is None and not bodiless):
             self.keep_alive = False
         if not self.keep_alive:
-            last = b"Connection: close\r\n\r\n"
+            last = _CLOSE
         elif http10:
             last = b"Connection: keep-alive\r\n\r\n"
         else:
             last = b"\r\n"
         if bodiless:
             self._silent = True
+            self._left = None
             return last
         if length is not None:
-            self._left = length
             return b"Content-Length: %d\r\n%b" % (length, last)
         if http10:
             self._until_close = True
@@ -220,6 +217,5 @@ class Reply:
         return b"Transfer-Encoding: chunked\r\n" + last
 
     def _finish(self) -> None:
-        self._head = b""
         self.ended = True
         self._wire.reply_ended(self)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 import msgspec
 
 from nexus.protocol.headers import Header
 
+HTTP10: Final = (1, 0)
+HTTP11: Final = (1, 1)
 
 class Request(msgspec.Struct, eq=False):
     """A request's head and, once it is complete, its body.

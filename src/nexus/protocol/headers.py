@@ -6,7 +6,7 @@ A name keeps the case in which it arrived; comparisons are made on its lower cas
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from itertools import compress
@@ -16,6 +16,8 @@ from typing import Final
 import msgspec
 
 Header = tuple[bytes, bytes]
+
+_LINE: Final = b"%b: %b\r\n"
 
 X_NEXUS_BACKEND: Final = b"X-Nexus-Backend"
 X_NEXUS_BACKEND_TYPE: Final = b"X-Nexus-Backend-Type"
@@ -63,6 +65,11 @@ _NO_CODING: Final = frozenset({b"", b"identity"})
 _HARMLESS_CONNECTION: Final = frozenset({b"keep-alive", b"close"})
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _SECONDS: Final = re.compile(rb"\d{1,20}(?:\.\d{1,20})?")
+
+
+def lines_of(headers: Iterable[Header]) -> bytes:
+    """Return headers as lines that are ready to be sent, each with its line break."""
+    return b"".join([_LINE % header for header in headers])
 
 
 def find(headers: Sequence[Header], name: bytes) -> bytes | None:
