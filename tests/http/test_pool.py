@@ -19,11 +19,11 @@ class Connection:
         self.pool = pool
         self.origin = origin
         self.deadline = deadline
-        self.usable = True
+        self.open = True
 
     def end(self, error: BaseException | None) -> None:
         assert error is None
-        self.usable = False
+        self.open = False
         self.pool.discard(self)
 
 
@@ -45,14 +45,13 @@ def test_origins_do_not_mix_and_tls_options_are_part_of_them() -> None:
     assert pool.take(careless, 0.0) is not None
 
 
-def test_what_is_past_its_deadline_or_closing_is_closed_not_given() -> None:
+def test_what_is_past_its_deadline_is_closed_not_given() -> None:
     pool: Pool[Connection] = Pool()
-    good, dead, old = Connection(pool), Connection(pool), Connection(pool, deadline=1.0)
-    for connection in (good, dead, old):
+    good, old = Connection(pool), Connection(pool, deadline=1.0)
+    for connection in (good, old):
         pool.put(connection)
-    dead.usable = False
     assert pool.take(HERE, 1.0) is good
-    assert not old.usable
+    assert not old.open
     assert pool.idle(HERE) == 0
 
 
@@ -65,7 +64,7 @@ def test_discard_and_close() -> None:
     pool.discard(ours)
     assert (pool.idle(HERE), pool.idle(THERE)) == (0, 1)
     pool.close()
-    assert not theirs.usable
+    assert not theirs.open
     assert pool.idle(THERE) == 0
 
 

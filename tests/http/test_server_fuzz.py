@@ -71,7 +71,7 @@ def requests(parts: list[bytes]) -> tuple[list[Request], str]:
     waiting: Request | None = None
     try:
         for part in parts:
-            reader.feed(part)
+            reader.pending += part
             while (request := waiting or reader.next_head()) is not None:
                 if (request.length or 0) > LIMITS.body_bytes:
                     return found, "too large"
@@ -146,7 +146,7 @@ def test_what_was_read_before_changes_nothing() -> None:
 def test_nothing_of_a_request_is_kept_for_the_next_but_its_head() -> None:
     reader = RequestReader(LIMITS)
     for _ in range(2):
-        reader.feed(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nabcde")
+        reader.pending += b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nabcde"
         request = reader.next_head()
         assert request is not None
         assert request.body == b""

@@ -130,7 +130,11 @@ class Gateway:
             raise
 
     def _check(self, request: Request) -> None:
-        doors = self._doors
+        doors, memo = self._doors, request.memo
+        if memo is not None and memo.passed is doors:
+            # The very same head has passed the very same doors.
+            self._check_room(request)
+            return
         if doors.loopback:
             doors.check_host(request)
         if b"origin" in request.fields:
@@ -142,6 +146,8 @@ class Gateway:
             if doors.keys:
                 doors.check_key(request)
             self._check_room(request)
+            if memo is not None:
+                memo.passed = doors
             return
         if paths.check(request.method, request.path, self._base_url).startswith("/models"):
             doors.check_key(request)

@@ -67,7 +67,6 @@ class Relay:
         "_coded",
         "_cut_inside",
         "_exchange",
-        "_first_at",
         "_flow",
         "_kept",
         "_lease",
@@ -105,7 +104,6 @@ class Relay:
         self._kept: list[Header] = []
         self._coded = False
         self._cut_inside = False
-        self._first_at: float | None = None
         self.status = 0
         self.headers: list[Header] = []
         self.committed = False
@@ -135,7 +133,7 @@ class Relay:
         if self._scanner is not None:
             self._events(self._scanner, chunk)
             return
-        if self._first_at is None:
+        if self._lease.first_byte_at is None:
             self._first_byte()
         if self.committed:
             self._write(chunk)
@@ -219,7 +217,7 @@ class Relay:
         self._exchange.reply.end()
 
     def _commit_events(self) -> None:
-        if self._first_at is None:
+        if self._lease.first_byte_at is None:
             self._first_byte()
         if not self.committed:
             self._commit(None)
@@ -271,8 +269,7 @@ class Relay:
             self._flow.finish()
 
     def _first_byte(self) -> None:
-        self._first_at = now = self._clock.now()
-        self._lease.first_byte_at = now
+        self._lease.first_byte_at = self._clock.now()
         if self._flow is not None:
             self._flow.first_byte()
 

@@ -48,7 +48,8 @@ class ClientConnection(EndingConnection):
         if phase is LINGER:
             self._discard(len(data))
             return
-        self._reader.feed(data)
+        reader = self._reader
+        reader.pending = reader.pending + data if reader.pending else data
         if phase is REPLY or self._writing_paused:
             self._hold(len(data))
         else:
@@ -121,10 +122,12 @@ class ClientConnection(EndingConnection):
         return self._reader.pending != b""
 
     def _admit(self, request: Request) -> bool:
+        context = self._context
         request.peer = self._peer
         try:
-            self._check_room(request.length or 0)
-            self._context.app.admit(request)
+            if request.length:
+                self._check_room(request.length)
+            context.app.admit(request)
         except RequestError as error:
             request.keep_alive = request.keep_alive and self._reader.skip_body(request)
             self._refuse(error, request)
@@ -132,10 +135,11 @@ class ClientConnection(EndingConnection):
         return True
 
     def _check_room(self, more: int) -> None:
-        limits = self._context.limits
+        context = self._context
+        limits = context.limits
         if more > limits.body_bytes:
             raise too_large(limits)
-        if self._context.buffered + more > limits.buffered_bytes:
+        if context.buffered + more > limits.buffered_bytes:
             raise ServiceUnavailable(
                 "Nexus holds as many request bytes as it may; try again.", headers=(("Retry-After", "1"),)
             )
@@ -158,7 +162,10 @@ class ClientConnection(EndingConnection):
         self.deadline = now + context.limits.write_seconds
         self._phase = REPLY
         self._request = None
-        self._count_held(len(request.body))
+        # As ``_count_held``, without the call: of a complete request nothing is partial.
+        held = len(request.body) + len(self._reader.pending)
+        context.buffered += held - self._held
+        self._held = held
         reply = self._reply = Reply(self, context, request)
         handle(context, request, reply)
 
@@ -176,6 +183,14 @@ class ClientConnection(EndingConnection):
     def reply_ended(self, reply: Reply) -> None:
         """See :class:`nexus.http.reply.Wire`."""
         self._reply = None
+        if reply.keep_alive and not self._reading_paused and not self._reader.pending:
+            # Nearly always: nothing more came meanwhile.
+            context = self._context
+            self._phase = IDLE
+            self.deadline = context.clock.now() + context.limits.keep_alive_seconds
+            context.buffered -= self._held
+            self._held = 0
+            return
         if reply.keep_alive:
             self._rest()
         elif self._phase is not REPLY or self._reader.pending:

@@ -45,7 +45,7 @@ class Flow(Protocol):
         ...
 
     def first_byte(self) -> None:
-        """The reply has truly begun: from now on the idle timeout counts."""
+        """The reply has truly begun: from what is being read now on the idle timeout counts."""
         ...
 
     def finish(self) -> None:
@@ -144,17 +144,14 @@ class Exchange(Wait):
 
     def first_byte(self) -> None:
         """See :meth:`Flow.first_byte`."""
-        carrier = self._carrier
-        if carrier is None or self.begun:
+        if self._carrier is None or self.begun:
             return
         self.begun = True
         idle = self._timeouts.idle or inf
-        if self.paused_for is not None:
+        if self.paused_for is None:
+            self.idle = idle
+        else:
             self.paused_for = idle
-            return
-        self.idle = idle
-        at = carrier.now() + idle
-        carrier.deadline = at if self.total_at == inf else min(at, self.total_at)
 
     def finish(self) -> None:
         """See :meth:`Flow.finish`."""

@@ -23,7 +23,7 @@ import msgspec
 
 from nexus.errors import HeadersTooLarge, InvalidRequest, UriTooLong
 from nexus.http.limits import ServerLimits
-from nexus.http.request import HTTP10, HTTP11, Request
+from nexus.http.request import HTTP10, HTTP11, HeadMemo, Request
 from nexus.protocol.headers import Header
 
 _END: Final = b"\r\n\r\n"
@@ -81,12 +81,14 @@ class _KnownHead(msgspec.Struct, frozen=True):
             known.keep_alive,
             known.expects_continue,
             length,
+            b"",
+            None,
+            0.0,
+            known.memo,
         )
 
     def end_of(self, request: Request) -> int:
-        """How many bytes the head of a request was that :meth:`read` returned."""
-        if request.fields is self.request.fields:
-            return self.end
+        """How many bytes the head was of a request that :meth:`read` returned with another length."""
         start, stop = self.digits
         return self.end - (stop - start) + len(request.fields[_LENGTH])
 
@@ -111,9 +113,10 @@ class HeadReader:
 
     Attributes:
         end: after :meth:`read` returned a request, the length of its head.
+        body_due: the parser waits for the body of a head that it read, see :meth:`passed`.
     """
 
-    __slots__ = ("_body_due", "_fed", "_headers", "_known", "_limits", "_over", "_parser", "end")
+    __slots__ = ("_fed", "_headers", "_known", "_limits", "_over", "_parser", "body_due", "end")
 
     def __init__(self, limits: ServerLimits) -> None:
         self._limits = limits
@@ -121,7 +124,7 @@ class HeadReader:
         self._known: _KnownHead | None = None
         self._headers: list[Header] = []
         self._over = False
-        self._body_due = False
+        self.body_due = False
         self._fed = 0
         self.end = 0
 
@@ -143,11 +146,11 @@ class HeadReader:
         if known is not None and not fed:
             request = known.read(data)
             if request is not None:
-                self.end = known.end_of(request)
-                if self._body_due:
+                self.end = known.end if request.fields is known.request.fields else known.end_of(request)
+                if self.body_due:
                     # It waits for the body of an earlier head; what comes now is none.
                     self._parser = None
-                    self._body_due = False
+                    self.body_due = False
                 return request
         found = data.find(_END, fed - 3 if fed > 3 else 0)
         self.end = found + 4 if found >= 0 else len(data)
@@ -167,20 +170,20 @@ class HeadReader:
         self._headers = []
         self._over = False
         self._fed = 0
-        self._body_due = request.length != 0
+        self.body_due = request.length != 0
         return request
 
     def passed(self, body: bytes) -> None:
         """Be told of a whole body of announced length: the parser then serves for the next head too."""
-        if self._body_due and self._parser is not None:
+        if self.body_due and self._parser is not None:
             self._parser.feed_data(body)
-            self._body_due = False
+            self.body_due = False
 
     def _parse(self, data: bytes) -> None:
         parser = self._parser
-        if parser is None or self._body_due:
+        if parser is None or self.body_due:
             parser = self._parser = httptools.HttpRequestParser(self)
-            self._body_due = False
+            self.body_due = False
         try:
             parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -222,7 +225,7 @@ def _by_name(headers: list[Header]) -> dict[bytes, bytes]:
 def _request(line: bytes, headers: list[Header]) -> Request:
     fields = _by_name(headers)
     method, path, query, version = (_read_known_line if len(line) < _KNOWN_LINE else _read_line)(line)
-    request = Request(method, path, query, version, headers, fields)
+    request = Request(method, path, query, version, headers, fields, memo=HeadMemo())
     host = fields.get(b"host")
     if (host is None and version == (1, 1)) or (host is not None and b"," in host):
         raise InvalidRequest("The request must have exactly one Host header.")

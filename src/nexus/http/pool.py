@@ -18,11 +18,6 @@ class Poolable(Protocol):
     origin: Origin
     deadline: float
 
-    @property
-    def usable(self) -> bool:
-        """Whether another exchange may begin on it."""
-        ...
-
     def end(self, error: BaseException | None) -> None:
         """Close it; it calls :meth:`Pool.discard`."""
         ...
@@ -49,7 +44,7 @@ class Pool(Generic[ConnectionT]):
         idle = self._idle.get(origin)
         while idle:
             connection = idle.pop()
-            if connection.usable and connection.deadline > now:
+            if connection.deadline > now:
                 return connection
             connection.end(None)
         return None

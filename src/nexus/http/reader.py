@@ -16,7 +16,7 @@ class RequestReader:
     """Holds what a client has sent and gives it out head by head and body by body.
 
     Attributes:
-        pending: bytes that are not read yet.
+        pending: bytes that are not read yet; what arrives is added to them.
         partial: bytes held of a body that is not complete.
     """
 
@@ -28,10 +28,6 @@ class RequestReader:
         self._body: BodyReader | None = None
         self.pending = b""
         self.partial = 0
-
-    def feed(self, data: bytes) -> None:
-        """Take what arrived."""
-        self.pending = self.pending + data if self.pending else data
 
     def next_head(self) -> Request | None:
         """Take the next head.
@@ -69,7 +65,8 @@ class RequestReader:
             if length is not None and length <= len(pending):
                 request.body = pending[:length]
                 self.pending = pending[length:]
-                self._head.passed(request.body)
+                if self._head.body_due:
+                    self._head.passed(request.body)
                 return True
             body = self._body = ChunkedBody(self._limits) if length is None else SizedBody(length)
         self.pending = b""

@@ -124,7 +124,12 @@ class Reply:
         if self.departed:
             return
         fields = b"%b\r\n%b" % (_LINES(map(_FIELD, headers)), lines) if headers else lines
-        if self._silent or self._shared.draining or self._request.version is not HTTP11 or status in _BODILESS:
+        if (
+            self._silent
+            or self._shared.draining
+            or self._request.version is not HTTP11
+            or status in _BODILESS
+        ):
             framing = self._frame(status, len(body))
             content = b"" if self._silent else body
         else:

@@ -12,6 +12,20 @@ from nexus.protocol.headers import Header
 HTTP10: Final = (1, 0)
 HTTP11: Final = (1, 1)
 
+
+class HeadMemo:
+    """What an application found out about a head; requests that repeat it to the byte share one.
+
+    Attributes:
+        passed: whatever the head was admitted by.
+    """
+
+    __slots__ = ("passed",)
+
+    def __init__(self) -> None:
+        self.passed: object | None = None
+
+
 class Request(msgspec.Struct, eq=False):
     """A request's head and, once it is complete, its body.
 
@@ -28,6 +42,7 @@ class Request(msgspec.Struct, eq=False):
         body: the whole body; empty while the application is asked to admit the head.
         peer: the client's IP address, if the socket has one.
         received_at: monotonic seconds at which the message was complete.
+        memo: shared by the requests of one connection that differ in their bodies at most.
     """
 
     method: str
@@ -42,6 +57,7 @@ class Request(msgspec.Struct, eq=False):
     body: bytes = b""
     peer: str | None = None
     received_at: float = 0.0
+    memo: HeadMemo | None = None
 
     def header(self, name: bytes) -> bytes | None:
         """A field's value by its lower-case name; repeated fields are joined by ``, `` (RFC 9110 5.3)."""

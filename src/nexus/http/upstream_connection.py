@@ -82,12 +82,6 @@ class UpstreamConnection(UpstreamReply, asyncio.Protocol):
 
     # The exchange
 
-    @property
-    def usable(self) -> bool:
-        """Whether another exchange may begin."""
-        transport = self._transport
-        return transport is not None and not transport.is_closing() and self._exchange is None
-
     def abandon(self) -> bool:
         """Close before the first exchange; return whether its socket was counted off.
 
@@ -127,7 +121,12 @@ class UpstreamConnection(UpstreamReply, asyncio.Protocol):
         first_byte = timeouts.first_byte
         at = now + first_byte if first_byte else inf
         self.deadline = at if total_at == inf else min(at, total_at)
-        self.expect(handler, method)
+        self._handler = handler
+        self._method = method
+        self._begun = False
+        self._silent = 0
+        self.framing = None
+        self.complete = self.overlong = False
         try:
             handler.connected(exchange)
         except BaseException:
@@ -219,9 +218,6 @@ class UpstreamConnection(UpstreamReply, asyncio.Protocol):
             # Nobody asked: whatever it is, the next reply could not be told from it.
             self.end(None)
             return
-        if exchange.idle:
-            at = self.now() + exchange.idle
-            self.deadline = at if exchange.total_at == inf else min(at, exchange.total_at)
         if not self._begun:
             self._begun = True
             self._http11 = data[:9] == b"HTTP/1.1 "
@@ -238,6 +234,9 @@ class UpstreamConnection(UpstreamReply, asyncio.Protocol):
                 self._settle(exchange)
         elif self._silent > self._limits.head_bytes:
             self.end(self.too_much())
+        elif exchange.idle and self._exchange is exchange:
+            at = self.now() + exchange.idle
+            self.deadline = at if exchange.total_at == inf else min(at, exchange.total_at)
 
     def eof_received(self) -> None:
         """The end of a reply without a length; otherwise a broken one."""

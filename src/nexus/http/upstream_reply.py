@@ -75,15 +75,6 @@ class UpstreamReply:
         self.complete = False
         self.overlong = False
 
-    def expect(self, handler: ResponseHandler, method: str) -> None:
-        """Expect the reply to a request with ``method``."""
-        self._handler = handler
-        self._method = method
-        self._begun = False
-        self._silent = 0
-        self.framing = None
-        self.complete = self.overlong = False
-
     def release(self) -> None:
         """Let go of the parser, which refers back: nothing is fed any more."""
         self._handler = None
