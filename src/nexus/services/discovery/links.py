@@ -79,7 +79,7 @@ class Links:
             for group, edge in zip(groups, edges, strict=True):
                 near = self._neighbours(edge) & free
                 free -= near
-                group |= near
+                group.update(near)
                 grown.append(near)
             edges = grown
         return groups

@@ -59,8 +59,10 @@ def place_of(host: str, port: int, is_own: Callable[[str], bool]) -> Place:
     if address is None:
         return host.lower().rstrip("."), port
     text = str(address)
-    here = text in ("127.0.0.1", "::1") or address.is_unspecified or is_own(text)
-    return (THIS_COMPUTER if here else text), port
+    if address.is_loopback:
+        # The others of 127.0.0.0/8 are places of their own, where other servers may listen.
+        return (THIS_COMPUTER if text in ("127.0.0.1", "::1") else text), port
+    return (THIS_COMPUTER if address.is_unspecified or is_own(text) else text), port
 
 
 def acceptable(host: str, port: int, further: Iterable[Network]) -> bool:

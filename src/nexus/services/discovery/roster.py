@@ -1,0 +1,201 @@
+"""Found servers as backends: their ids, their names, and how many there may be."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable
+from typing import Final
+
+import msgspec
+
+from nexus.backends.detect import Verdict
+from nexus.domain import BackendSpec, BackendType, DiscoverySource
+from nexus.observe.events import EventLog
+from nexus.registry.registry import Registry
+from nexus.services.discovery.names import MAX_LENGTH, first_readable, readable, unique
+from nexus.services.discovery.places import THIS_COMPUTER, address_of
+from nexus.services.discovery.servers import RANKS, Server, Target
+from nexus.services.discovery.sightings import Sighting
+
+_log: Final = EventLog("discovery")
+
+Register = Callable[[BackendSpec, Verdict], None]
+Forget = Callable[[str], None]
+
+CONFIGURED: Final = frozenset({DiscoverySource.STATIC, DiscoverySource.MANUAL})
+MAX_NAMES: Final = 1024
+_PLAIN_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
+
+
+class Roster:
+    """Enters servers into the registry under stable ids and names.
+
+    Args:
+        registry: read for names and ids that are taken.
+        register: makes a backend of a specification, or gives a known one a new one.
+        forget: removes a backend.
+        most: backends that may be entered at a time.
+    """
+
+    __slots__ = ("_forget", "_most", "_names", "_register", "_registry", "_servers", "_warned")
+
+    def __init__(self, registry: Registry, register: Register, forget: Forget, most: int) -> None:
+        self._registry = registry
+        self._register = register
+        self._forget = forget
+        self._most = most
+        self._servers: dict[str, Server] = {}
+        self._names: dict[str, str] = {}
+        self._warned = False
+
+    def __len__(self) -> int:
+        return len(self._servers)
+
+    def server(self, backend_id: str) -> Server | None:
+        """Return the server whose backend has that id."""
+        return self._servers.get(backend_id)
+
+    def draft(self, server: Server, target: Target) -> BackendSpec:
+        """Return what ``server`` would be registered as at ``target``, as far as it is known now."""
+        sighting = target.sighting
+        spec = server.backend
+        if spec is None:
+            new_id = self._new_id(target)
+            spec = BackendSpec(new_id, new_id, target.origin, source=sighting.source)
+        elif (present := self._registry.get(spec.id)) is not None:
+            # What an operator has changed about it stays when it moves.
+            spec = present.spec
+        if (spec.origin, spec.api_root) == (target.origin, target.api_root) and server.registered:
+            return spec
+        return msgspec.structs.replace(
+            spec,
+            origin=target.origin,
+            api_root=target.api_root,
+            native_root=target.native_root,
+            found_by=sighting.found_by,
+        )
+
+    def enter(self, server: Server, target: Target, verdict: Verdict, sightings: Iterable[Sighting]) -> bool:
+        """Register ``server`` at ``target``, or move its backend there.
+
+        Args:
+            server: was examined well.
+            target: where.
+            verdict: what it is.
+            sightings: of it; they suggest names.
+
+        Returns:
+            Whether there was room.
+        """
+        spec = self.draft(server, target)
+        known = server.backend
+        if known is not None:
+            # An operator may have removed it by hand: then it stays away while it is sighted.
+            if spec != known and self._registry.get(known.id) is not None:
+                server.backend = spec
+                self._register(spec, verdict)
+                _log.info("backend moved", backend=spec.name, url=str(spec.origin), found_by=spec.found_by)
+            server.place = target.place
+            return True
+        if not self._has_room(server):
+            return False
+        name = self._names.get(spec.id) or _suggested(sightings, target, verdict)
+        spec = msgspec.structs.replace(spec, name=unique(name, self._taken(spec.id)))
+        server.backend, server.place = spec, target.place
+        self._servers[spec.id] = server
+        self._remember(spec)
+        self._register(spec, verdict)
+        _log.info(
+            "backend found",
+            backend=spec.name,
+            type=str(verdict.type),
+            url=str(spec.origin),
+            found_by=spec.found_by,
+        )
+        return True
+
+    def leave(self, server: Server, why: str) -> None:
+        """Remove the backend of ``server``; requests that it runs end as usual."""
+        spec, server.backend, server.place = server.backend, None, None
+        if spec is not None:
+            del self._servers[spec.id]
+            self._forget(spec.id)
+            _log.info("backend removed", backend=spec.name, reason=why)
+
+    def give_way(self) -> None:
+        """Rename found backends whose name a configured or manual one has come to bear."""
+        theirs = {
+            backend.name.casefold()
+            for backend in self._registry.snapshot.backends.values()
+            if backend.spec.source in CONFIGURED
+        }
+        for server in tuple(self._servers.values()):
+            spec = server.backend
+            if spec is None or spec.name.casefold() not in theirs:
+                continue
+            present = self._registry.get(spec.id)
+            if present is not None and server.verdict is not None:
+                name = unique(spec.name, self._taken(spec.id))
+                server.backend = msgspec.structs.replace(present.spec, name=name)
+                self._remember(server.backend)
+                self._register(server.backend, server.verdict)
+
+    def _has_room(self, server: Server) -> bool:
+        if len(self._servers) < self._most:
+            return True
+        if not self._warned:
+            self._warned = True
+            _log.warning(
+                "no more backends are added: there are as many as [discovery] max_backends allows",
+                max_backends=self._most,
+            )
+        # A flood of announcements must not keep out what runs here or what somebody named.
+        announced = [other for other in self._servers.values() if other.announced]
+        if server.announced or not announced:
+            return False
+        last = max(announced, key=lambda other: other.number)
+        self.leave(last, "made room for one that was not merely announced")
+        last.crowded = True
+        return True
+
+    def _taken(self, own_id: str) -> set[str]:
+        backends = self._registry.snapshot.backends.values()
+        return {backend.name.casefold() for backend in backends if backend.id != own_id}
+
+    def _new_id(self, target: Target) -> str:
+        if target.sighting.server_id:
+            base = _by_server_id(target.sighting.server_id)
+        else:
+            host = "127.0.0.1" if target.place[0] == THIS_COMPUTER else target.place[0]
+            base = f"found-{re.sub(r'[^A-Za-z0-9.]', '-', host)}-{target.place[1]}"
+        taken, number, free = self._registry.snapshot.backends, 1, base
+        while free in taken or free in self._servers:
+            number += 1
+            free = f"{base}-{number}"
+        return free
+
+    def _remember(self, spec: BackendSpec) -> None:
+        self._names.pop(spec.id, None)
+        self._names[spec.id] = spec.name
+        if len(self._names) > MAX_NAMES:
+            del self._names[next(iter(self._names))]
+
+
+def _by_server_id(server_id: str) -> str:
+    if _PLAIN_ID.fullmatch(server_id):
+        return f"found-{server_id}"
+    return f"found-{hashlib.blake2s(server_id.encode(), digest_size=8).hexdigest()}"
+
+
+def _suggested(sightings: Iterable[Sighting], target: Target, verdict: Verdict) -> str:
+    """Return the best readable name: one that was suggested, else what it is, else where."""
+    ranked = sorted(sightings, key=lambda sighting: (RANKS.get(sighting.source, len(RANKS)), sighting.key))
+    names = [target.sighting.name, *(sighting.name for sighting in ranked)]
+    host = target.origin.host
+    if target.sighting.source is DiscoverySource.PEER and address_of(host) is None:
+        names.append(host.partition(".")[0])
+    if verdict.type is not BackendType.GENERIC:
+        names.append(verdict.type.value)
+    otherwise = readable(f"{target.place[0]}-{target.place[1]}")[:MAX_LENGTH]
+    return first_readable(names, otherwise)
