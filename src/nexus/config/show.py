@@ -58,6 +58,25 @@ def toml(value: object) -> str:
     return _quoted(str(value)) if isinstance(value, str | Secret) else str(value)
 
 
+def backend_values(backend: BackendSpec) -> dict[str, Any]:
+    """Return a backend's settings by their key in its table, models aside; secrets are still secrets."""
+    return {
+        "url": f"{backend.origin}{backend.api_root}",
+        "type": backend.type,
+        "priority": backend.priority,
+        "api_key_env": backend.key,
+        "slots": backend.slots,
+        "headers": backend.headers,
+        "forward_headers": backend.forward_headers,
+        "ca_file": backend.origin.tls.ca_file,
+        "tls_verify": backend.origin.tls.verify,
+        "models": backend.models,
+        "only": backend.only,
+        "except": backend.exclude,
+        "disable_fixes": tuple(sorted(backend.disabled_fixes)),
+    }
+
+
 def _quoted(text: str) -> str:
     # A JSON string is a TOML basic string, but for DEL, which TOML wants escaped.
     return msgspec.json.encode(text).decode().replace("\x7f", "\\u007f")
@@ -83,21 +102,7 @@ def _rows(loaded: Loaded) -> Iterator[Row]:
 
 def _backend_rows(backend: BackendSpec, origins: Mapping[str, str]) -> Iterator[Row]:
     prefix = f"backends.{backend.name}"
-    shown: dict[str, Any] = {
-        "url": f"{backend.origin}{backend.api_root}",
-        "type": backend.type,
-        "priority": backend.priority,
-        "api_key_env": backend.key,
-        "slots": backend.slots,
-        "headers": backend.headers,
-        "forward_headers": backend.forward_headers,
-        "ca_file": backend.origin.tls.ca_file,
-        "tls_verify": backend.origin.tls.verify,
-        "models": backend.models,
-        "only": backend.only,
-        "except": backend.exclude,
-        "disable_fixes": tuple(sorted(backend.disabled_fixes)),
-    }
+    shown = backend_values(backend)
     for key, field in fields(BackendTable).items():
         if key in shown and (shown[key] != field.default or f"{prefix}.{key}" in origins):
             yield Row(f"{prefix}.{key}", _plain(shown[key]), origins.get(f"{prefix}.{key}", origins[prefix]))
