@@ -167,7 +167,7 @@ class _Run:
             if length is None and not more and (body or not self._silent):
                 length = len(body)
             status, headers = self._head
-            reply.start(status, headers, length, stream=more)
+            reply.start(status, headers, length)
         if self._silent:
             # The rest of what HEAD asks about is for nobody, as if its reader had left.
             self.gone = more
