@@ -69,6 +69,7 @@ def test_surfaces_are_told_for_the_types_that_have_them() -> None:
         "SGLang": BackendType.SGLANG,
         "LocalAI": BackendType.LOCALAI,
         "OpenAI": BackendType.OPENAI,
+        "Nexus": BackendType.NEXUS,
     }
     table = {cells[0]: cells[2] for cells in rows(section("docs/http-api.md", "## Paths")) if len(cells) == 3}
     for surface in SURFACES.values():

@@ -6,6 +6,7 @@ from tests.registry.fleet import SURFACES, ManualClock, add, model, pair, regist
 from nexus.domain import (
     BackendSpec,
     BackendStatus,
+    BackendType,
     Capabilities,
     FailureKind,
     Model,
@@ -13,11 +14,24 @@ from nexus.domain import (
     RoutingRules,
     Secret,
 )
-from nexus.registry import ModelRow
+from nexus.registry import ModelRow, Registry
+from nexus.registry.views import Asker, model_rows
 
 
 def rows(target: object) -> dict[str, ModelRow]:
     return {row.id: row for row in target.model_rows()}  # type: ignore[attr-defined]
+
+
+def behind(name: str, *via: str) -> Model:
+    return msgspec.structs.replace(model(name), via=via)
+
+
+def ways(target: Registry, *passed: str) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for row in model_rows(target.snapshot, Asker("us", frozenset(passed))):
+        assert not isinstance(row.via, msgspec.UnsetType)
+        found[row.id] = row.via
+    return found
 
 
 def test_a_row_merges_the_backends_in_rotation() -> None:
@@ -107,3 +121,40 @@ def test_views_are_json_without_secrets() -> None:
     clock.time += 60
     (view,) = target.views()[0].models
     assert (view.busy_seconds, view.busy_loading, view.resting_seconds, view.rest_cause) == (0, False, 0, "")
+
+
+def test_a_gateway_is_told_only_of_ways_that_do_not_lead_back_to_it() -> None:
+    target = registry()
+    add(target, "own", ["x"])
+    add(target, "b", [behind("x", "b"), behind("y", "b"), behind("z", "b", "c")], type=BackendType.NEXUS)
+    add(target, "c", [behind("y", "c", "d")], type=BackendType.NEXUS)
+    assert ways(target) == {"x": ("us",), "y": ("us", "b"), "z": ("us", "b", "c")}
+    assert ways(target, "a") == ways(target)
+    assert ways(target, "b") == {"x": ("us",), "y": ("us", "c", "d")}
+    assert ways(target, "c") == {"x": ("us",), "y": ("us", "b")}
+    assert ways(target, "b", "d") == {"x": ("us",)}
+    assert {row.via for row in target.model_rows()} == {msgspec.UNSET}
+
+
+def test_a_way_is_never_longer_than_eight_and_never_ours_again() -> None:
+    target = registry()
+    longest = [f"g{number}" for number in range(7)]
+    add(target, "b", [behind("x", *longest), behind("y", *longest, "g7"), behind("z", "b", "us")])
+    assert ways(target) == {"x": ("us", *longest)}
+
+
+def test_the_way_told_is_one_that_can_be_used_now() -> None:
+    target = registry()
+    add(target, "near", [behind("x", "b")], status=BackendStatus.UNHEALTHY)
+    add(target, "far", [behind("x", "c", "d")])
+    assert ways(target) == {"x": ("us", "c", "d")}
+    target.update("far", status=BackendStatus.UNHEALTHY)
+    (row,) = model_rows(target.snapshot, Asker("us", frozenset()))
+    assert (row.via, row.available) == (("us", "b"), False)
+
+
+def test_aliases_are_told_with_the_way_of_their_model() -> None:
+    target = registry(rules=RoutingRules(aliases={"gpt-4": "x"}))
+    add(target, "b", [behind("x", "b")])
+    assert ways(target) == {"gpt-4": ("us", "b"), "x": ("us", "b")}
+    assert ways(target, "b") == {}

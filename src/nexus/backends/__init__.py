@@ -11,6 +11,7 @@ from nexus.backends.exo import ExoAdapter
 from nexus.backends.llamacpp import LlamaCppAdapter
 from nexus.backends.lmstudio import LMStudioAdapter
 from nexus.backends.localai import LocalAIAdapter
+from nexus.backends.nexus import NexusAdapter
 from nexus.backends.offering import offered
 from nexus.backends.ollama import OllamaAdapter
 from nexus.backends.openai import OpenAIAdapter
@@ -31,6 +32,7 @@ ADAPTERS: Final[Mapping[BackendType, Adapter]] = MappingProxyType(
         BackendType.LOCALAI: LocalAIAdapter(),
         BackendType.TGI: TgiAdapter(),
         BackendType.OPENAI: OpenAIAdapter(),
+        BackendType.NEXUS: NexusAdapter(),
         BackendType.GENERIC: GenericAdapter(),
     }
 )

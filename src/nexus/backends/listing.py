@@ -7,6 +7,7 @@ LocalAI.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
@@ -15,7 +16,7 @@ import msgspec
 from nexus.backends import shapes
 from nexus.domain import BackendType, Capabilities, Model
 from nexus.http.client import Fetched
-from nexus.protocol.headers import find
+from nexus.protocol.headers import MAX_GATEWAYS, find
 
 _USABLE: Final = (
     "meta.n_ctx",
@@ -52,6 +53,8 @@ _WORDS: Final = {
     "embeddings": "embeddings",
     "embedding": "embeddings",
 }
+
+_GATEWAY: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 _KINDS: Final = {
     "embedding": {"embeddings": True, "chat": False},
@@ -111,7 +114,30 @@ def model_of(row: shapes.Row) -> Model | None:
         capabilities=capabilities_of(row),
         owned_by=shapes.text(row.get("owned_by")),
         created=shapes.count(row.get("created"), shapes.MAX_SECONDS) or 0,
+        # Kept for every type: a gateway that is taken for something else must not be part of a circle.
+        via=ways_of(row) or (),
     )
+
+
+def gateway_name(value: object) -> str:
+    """Return a gateway's id that can travel in ``X-Nexus-Via``, else ``""``."""
+    return value if isinstance(value, str) and _GATEWAY.fullmatch(value) else ""
+
+
+def ways_of(row: shapes.Row) -> tuple[str, ...] | None:
+    """Return the gateways on the way to a model, nearest first.
+
+    Returns:
+        Nothing for a row that names none; ``None`` when what it says cannot be a way: too long,
+        the same gateway twice, ids that are none.
+    """
+    stated = row.get("via")
+    if stated is None:
+        return ()
+    if not isinstance(stated, list) or len(stated) > MAX_GATEWAYS:
+        return None
+    via = tuple(map(gateway_name, stated))
+    return via if all(via) and len(set(via)) == len(via) else None
 
 
 def capabilities_of(row: shapes.Row) -> Capabilities:

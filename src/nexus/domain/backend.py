@@ -28,6 +28,7 @@ class BackendType(StrEnum):
     LOCALAI = "localai"
     TGI = "tgi"
     OPENAI = "openai"
+    NEXUS = "nexus"
     GENERIC = "generic"
 
 
@@ -89,6 +90,8 @@ class Model(msgspec.Struct, frozen=True):
         owned_by: the server's own ``owned_by``, or empty.
         created: Unix seconds, 0 when unknown.
         remote: served by somebody else's computer behind a local server (Ollama ``:cloud``).
+        via: ids of the gateways between us and the model, nearest first; empty for a server that
+            runs it itself.
     """
 
     id: str
@@ -100,6 +103,7 @@ class Model(msgspec.Struct, frozen=True):
     owned_by: str = ""
     created: int = 0
     remote: bool = False
+    via: tuple[str, ...] = ()
 
 
 class BackendSpec(msgspec.Struct, frozen=True):

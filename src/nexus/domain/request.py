@@ -21,6 +21,7 @@ class Requirements(msgspec.Struct, frozen=True):
         context_above: only a *known* context larger than this will do: another backend said
             that the prompt overflows this many tokens.
         vision, remote_image, audio, tools, json, embeddings: needed capabilities.
+        passed: ids of the gateways that the request has passed, to which it must not return.
     """
 
     surface: str
@@ -36,6 +37,7 @@ class Requirements(msgspec.Struct, frozen=True):
     tools: bool = False
     json: bool = False
     embeddings: bool = False
+    passed: tuple[str, ...] = ()
 
 
 class RejectionKind(StrEnum):

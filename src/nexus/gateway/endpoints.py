@@ -150,6 +150,8 @@ class Gateway:
                 memo.passed = doors
             return
         if paths.check(request.method, request.path, self._base_url).startswith("/models"):
+            if _VIA in request.fields:
+                self._check_loop(request.fields[_VIA])
             doors.check_key(request)
 
     def handle(self, request: Request, reply: Reply) -> Coroutine[Any, Any, None] | None:
@@ -186,6 +188,8 @@ class Gateway:
             )
             exchange.model = body.model
             needs = requirements.of(body, surface)
+            if _VIA in request.fields:
+                needs = msgspec.structs.replace(needs, passed=passed_gateways(request.fields[_VIA]))
             seconds = self.settings.sse_keepalive_seconds
             if seconds and needs.stream:
                 with KeepAlive(exchange, seconds, self._clock, self._watch):
@@ -196,12 +200,8 @@ class Gateway:
     def _check_room(self, request: Request) -> None:
         if self._state.draining:
             raise ServiceUnavailable("The gateway is shutting down. Try again in a moment.", headers=_BUSY)
-        passed = request.fields.get(_VIA)
-        if passed is not None and self.settings.gateway_id in passed_gateways(passed):
-            raise LoopDetected(
-                "This request has passed this gateway before: a backend entry points back at it. "
-                "Remove that backend."
-            )
+        if _VIA in request.fields:
+            self._check_loop(request.fields[_VIA])
         limit = self.settings.max_concurrent_requests
         if limit and len(self._exchanges.running) >= limit:
             raise ServiceUnavailable(
@@ -209,10 +209,17 @@ class Gateway:
                 headers=_BUSY,
             )
 
+    def _check_loop(self, passed: bytes) -> None:
+        if self.settings.gateway_id in passed_gateways(passed):
+            raise LoopDetected(
+                "This request has passed this gateway before: a backend entry points back at it. "
+                "Remove that backend."
+            )
+
     def _page(self, path: str, request: Request) -> tuple[int, bytes, bytes]:
         if path.startswith(paths.MODEL_PREFIX):
             name = unquote(path[len(paths.MODEL_PREFIX) :], errors="replace")
-            row = self._pages.model(name)
+            row = self._pages.model(name, request.fields.get(_VIA))
             if row is None:
                 raise ModelNotFound(
                     f"The model '{name[:200]}' does not exist. GET /v1/models lists what is served.",

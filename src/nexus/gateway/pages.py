@@ -9,14 +9,18 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from nexus import __version__
-from nexus.domain import BackendStatus
+from nexus.domain import BackendStatus, BackendType
 from nexus.errors import ServiceUnavailable
+from nexus.gateway.exchange import Exchanges
+from nexus.gateway.model_list import ModelList
 from nexus.http.server import Request
+from nexus.protocol.headers import X_NEXUS_VIA, passed_gateways
 from nexus.registry.registry import Registry
 from nexus.registry.snapshot import Snapshot
 from nexus.tasks import Clock
 
 _JSON: Final = b"application/json"
+_VIA: Final = X_NEXUS_VIA.lower()
 _PROXY_HEADERS: Final = (b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"via")
 
 
@@ -49,17 +53,32 @@ class Pages:
         registry: the truth.
         lifecycle: uptime and readiness.
         metrics: the metrics page.
+        exchanges: how many requests are running.
+        gateway_id: our own id.
         clock: for the uptime.
         base_url: shown at the root, without ``/v1``.
     """
 
-    __slots__ = ("_base_url", "_clock", "_lifecycle", "_metrics", "_models", "_pages", "_registry", "_rows")
+    __slots__ = (
+        "_base_url",
+        "_clock",
+        "_exchanges",
+        "_gateway_id",
+        "_lifecycle",
+        "_metrics",
+        "_models",
+        "_pages",
+        "_registry",
+    )
 
     def __init__(
         self,
         registry: Registry,
         lifecycle: Lifecycle,
         metrics: Metrics,
+        *,
+        exchanges: Exchanges,
+        gateway_id: str,
         clock: Clock,
         base_url: Callable[[], str],
     ) -> None:
@@ -68,8 +87,9 @@ class Pages:
         self._metrics = metrics
         self._clock = clock
         self._base_url = base_url
-        self._models: tuple[Snapshot, bytes] | None = None
-        self._rows: dict[str, bytes] = {}
+        self._exchanges = exchanges
+        self._gateway_id = gateway_id
+        self._models = ModelList(registry, gateway_id)
         self._pages: dict[str, Callable[[Request], tuple[int, bytes, bytes]]] = {
             "": self._root,
             "/models": self._list,
@@ -91,28 +111,23 @@ class Pages:
         """
         return self._pages[path](request)
 
-    def model(self, name: str) -> bytes | None:
-        """Return the row of one model, or ``None``; ``x`` and ``x:latest`` are one model."""
-        self._render_models()
-        return self._rows.get(name) or self._rows.get(name.removesuffix(":latest"))
+    def model(self, name: str, via: bytes | None) -> bytes | None:
+        """Return the row of one model, or ``None``; ``x`` and ``x:latest`` are one model.
+
+        Args:
+            name: as it was asked for.
+            via: the request's ``X-Nexus-Via``.
+        """
+        rows = self._models.get(via).rows
+        return rows.get(name) or rows.get(name.removesuffix(":latest"))
 
     def _root(self, _: Request) -> tuple[int, bytes, bytes]:
         base_url = f"{self._base_url()}/v1"
         text = f"Nexus {__version__} is running. OpenAI clients set their base URL to {base_url}\n"
         return 200, b"text/plain; charset=utf-8", text.encode()
 
-    def _list(self, _: Request) -> tuple[int, bytes, bytes]:
-        return 200, _JSON, self._render_models()
-
-    def _render_models(self) -> bytes:
-        """Render once per snapshot: the list must not cost more with more offline backends."""
-        snapshot = self._registry.snapshot
-        if self._models is None or self._models[0] is not snapshot:
-            rows = self._registry.model_rows()
-            self._rows = {row.id: msgspec.json.encode(row) for row in rows}
-            body = b'{"object":"list","data":[' + b",".join(self._rows.values()) + b"]}"
-            self._models = (snapshot, body)
-        return self._models[1]
+    def _list(self, request: Request) -> tuple[int, bytes, bytes]:
+        return 200, _JSON, self._models.get(request.fields.get(_VIA)).page
 
     def _health(self, request: Request) -> tuple[int, bytes, bytes]:
         snapshot = self._registry.snapshot
@@ -128,8 +143,20 @@ class Pages:
             "uptime_seconds": round(self._clock.now() - self._lifecycle.started, 3),
             "backends": backends,
             "models": len(snapshot.index),
+            "gateway_id": self._gateway_id,
+            "in_flight": self._in_flight(request.fields.get(_VIA)),
+            "slots": _slots(snapshot),
         }
         return 200, _JSON, msgspec.json.encode(body)
+
+    def _in_flight(self, via: bytes | None) -> int:
+        """Count what is running; a gateway that asks knows of its own requests and is told of the others."""
+        running = self._exchanges.running
+        if via is None:
+            return len(running)
+        passed = frozenset(passed_gateways(via))
+        ways = (passed_gateways(exchange.request.fields.get(_VIA)) for exchange in running)
+        return sum(passed.isdisjoint(way) for way in ways)
 
     def _live(self, _: Request) -> tuple[int, bytes, bytes]:
         return 200, _JSON, b'{"status":"live"}'
@@ -142,6 +169,20 @@ class Pages:
     def _scrape(self, request: Request) -> tuple[int, bytes, bytes]:
         content_type, body = self._metrics.render((request.header(b"accept") or b"").decode("latin-1"))
         return 200, content_type, body
+
+
+def _slots(snapshot: Snapshot) -> int:
+    """Return how many requests our own servers take at once.
+
+    Those of further gateways are not counted: each would count ours in turn.
+    """
+    return sum(
+        backend.slots
+        for backend in snapshot.backends.values()
+        if backend.status is BackendStatus.HEALTHY
+        and not backend.draining
+        and backend.type is not BackendType.NEXUS
+    )
 
 
 def _is_local(request: Request) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import msgspec
 
 from nexus.domain import Backend, Capabilities
+from nexus.protocol.headers import MAX_GATEWAYS
 from nexus.registry.record import CAPABILITY_NAMES
 from nexus.registry.snapshot import Candidate, Snapshot
 from nexus.registry.stats import BackendLoad
@@ -85,6 +86,8 @@ class ModelRow(msgspec.Struct, frozen=True):
         alias_of: the model that an alias stands for, or ``None``.
         backends: names, in order of registration.
         object: OpenAI's word for the row.
+        via: for a gateway that asks: the ids of the gateways on the way from it to the model,
+            nearest first, so our own is the first; left out for everybody else.
     """
 
     id: str
@@ -96,6 +99,28 @@ class ModelRow(msgspec.Struct, frozen=True):
     alias_of: str | None
     backends: tuple[str, ...]
     object: str = "model"
+    via: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
+
+
+class Asker(msgspec.Struct, frozen=True):
+    """A gateway that asks for the models behind us, and may be behind us itself.
+
+    Laws: a path never holds one gateway twice, is at most ``MAX_GATEWAYS`` long, and is not told
+    to those who are on it. So a model whose server is gone cannot live on between gateways that
+    believe each other: with every round its paths grow, until nobody is left to tell them to.
+
+    Attributes:
+        own_id: our own id.
+        passed: ids that the question has passed, the asker's among them.
+    """
+
+    own_id: str
+    passed: frozenset[str]
+
+    def may_use(self, candidate: Candidate) -> bool:
+        """Tell whether a request of the asker's could be sent to ``candidate``."""
+        via = candidate.model.via
+        return len(via) < MAX_GATEWAYS and self.own_id not in via and self.passed.isdisjoint(via)
 
 
 def backend_view(
@@ -127,23 +152,41 @@ def backend_view(
     )
 
 
-def model_rows(snapshot: Snapshot) -> tuple[ModelRow, ...]:
-    """Return one row per model id and per exact alias that leads to one, sorted by id."""
-    rows = {key: _row(key, candidates) for key, candidates in snapshot.index.items()}
+def model_rows(snapshot: Snapshot, asker: Asker | None = None) -> tuple[ModelRow, ...]:
+    """Return one row per model id and per exact alias that leads to one, sorted by id.
+
+    Args:
+        snapshot: what is known.
+        asker: the gateway that asks, if one does: it is told only of what it may use through us.
+    """
+    rows = {
+        key: _row(key, shown, asker)
+        for key, candidates in snapshot.index.items()
+        if (shown := _shown(candidates, asker))
+    }
     for alias in snapshot.names.aliases:
         found = snapshot.resolve(alias)
         model = found.chain[0]
-        if alias not in rows and (candidates := snapshot.candidates(model, found.pinned)):
-            rows[alias] = _row(alias, candidates, alias_of=model)
+        if alias not in rows and (shown := _shown(snapshot.candidates(model, found.pinned), asker)):
+            rows[alias] = _row(alias, shown, asker, alias_of=model)
     return tuple(rows[name] for name in sorted(rows))
 
 
-def _row(name: str, candidates: tuple[Candidate, ...], alias_of: str | None = None) -> ModelRow:
+def _shown(candidates: tuple[Candidate, ...], asker: Asker | None) -> tuple[Candidate, ...]:
+    if asker is None:
+        return candidates
+    return tuple(candidate for candidate in candidates if asker.may_use(candidate))
+
+
+def _row(
+    name: str, candidates: tuple[Candidate, ...], asker: Asker | None, alias_of: str | None = None
+) -> ModelRow:
     active = tuple(candidate for candidate in candidates if candidate.in_rotation)
     shown = active or candidates
     contexts = [candidate.context_length for candidate in shown if candidate.context_length is not None]
     dates = [candidate.model.created for candidate in candidates if candidate.model.created > 0]
     owners = (candidate.model.owned_by for candidate in candidates if candidate.model.owned_by)
+    shortest = min((candidate.model.via for candidate in shown), key=len)
     return ModelRow(
         id=name,
         created=min(dates, default=0),
@@ -153,6 +196,7 @@ def _row(name: str, candidates: tuple[Candidate, ...], alias_of: str | None = No
         available=bool(active),
         alias_of=alias_of,
         backends=tuple(candidate.backend.spec.name for candidate in candidates),
+        via=msgspec.UNSET if asker is None else (asker.own_id, *shortest),
     )
 
 

@@ -76,7 +76,7 @@ def plan_of(snapshot: Snapshot, needs: Requirements, policies: Sequence[Policy])
     # fmt: off
     kind = (
         needs.model, needs.surface, needs.vision, needs.remote_image, needs.audio, needs.tools, needs.json,
-        needs.embeddings,
+        needs.embeddings, needs.passed,
     )
     # fmt: on
     plan: Plan | None = memory.get(kind)

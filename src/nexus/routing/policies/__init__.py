@@ -9,6 +9,7 @@ from nexus.routing.policies import (
     busy,
     context_length,
     embeddings,
+    gateways,
     json_mode,
     remote_image,
     rotation,
@@ -26,6 +27,7 @@ LIVE_POLICIES: Final[tuple[LivePolicy, ...]] = (busy.POLICY, context_length.POLI
 POLICIES: Final[tuple[Policy, ...]] = (
     *LIVE_POLICIES,
     rotation.POLICY,
+    gateways.POLICY,
     surface.POLICY,
     vision.POLICY,
     remote_image.POLICY,

@@ -13,13 +13,14 @@ from nexus.testing.dialects.llamacpp import LlamaCpp
 from nexus.testing.dialects.lmstudio import LmStudio
 from nexus.testing.dialects.localai import LocalAi
 from nexus.testing.dialects.names import SURFACES
+from nexus.testing.dialects.nexus import Nexus
 from nexus.testing.dialects.ollama import Ollama
 from nexus.testing.dialects.openai import OpenAi
 from nexus.testing.dialects.sglang import Sglang
 from nexus.testing.dialects.tgi import Tgi
 from nexus.testing.dialects.vllm import Vllm
 
-_ALL: Final = (Ollama, Vllm, LlamaCpp, LmStudio, Exo, Sglang, LocalAi, Tgi, OpenAi, Generic)
+_ALL: Final = (Ollama, Vllm, LlamaCpp, LmStudio, Exo, Sglang, LocalAi, Tgi, OpenAi, Nexus, Generic)
 
 DIALECTS: Final[Mapping[str, Dialect]] = MappingProxyType({dialect.kind: dialect() for dialect in _ALL})
 
