@@ -11,6 +11,7 @@ from nexus.protocol.surfaces import SURFACES, Surface
 
 PAGES: Final = frozenset({"", "/models", "/health", "/health/live", "/health/ready", "/metrics"})
 MODEL_PREFIX: Final = "/models/"
+ADMIN: Final = "/admin"
 
 _BY_PATH: Final[Mapping[str, Surface]] = MappingProxyType(
     {surface.path: surface for surface in SURFACES.values()}
@@ -36,6 +37,11 @@ def normal(path: str) -> str:
 def find_surface(path: str) -> Surface | None:
     """Return the surface at a path as sent, or ``None``."""
     return _BY_SPELLING.get(path) or _BY_PATH.get(normal(path))
+
+
+def is_admin(path: str) -> bool:
+    """Tell whether a path as sent belongs to the administration, which has no second spelling."""
+    return path == ADMIN or path.startswith(f"{ADMIN}/")
 
 
 def check(method: str, sent: str, base_url: Callable[[], str]) -> str:

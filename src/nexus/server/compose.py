@@ -26,6 +26,7 @@ from nexus.observe.writer import LineWriter
 from nexus.protocol.error_body import render
 from nexus.registry.registry import Registry
 from nexus.server import settings
+from nexus.server.administration import administration
 from nexus.server.fleet import Fleet
 from nexus.server.lifecycle import Lifecycle
 from nexus.server.listen import cannot_listen, tls_context
@@ -42,7 +43,7 @@ class Nexus:
     Args:
         loaded: a valid configuration.
         writer: takes log lines.
-        environ: for proxies of upstream connections.
+        environ: for proxies of upstream connections, keys of added backends and the state folder.
         clock: the time.
     """
 
@@ -97,6 +98,15 @@ class Nexus:
         )
         for spec in config.backends:
             self.fleet.put(spec)
+        self.administration = administration(
+            loaded,
+            self.registry,
+            self.fleet,
+            make_probe=self._make_probe,
+            tasks=self._client_tasks,
+            clock=clock,
+            environ=environ,
+        )
         self.dispatcher = Dispatcher(
             self.registry, self.client, targets, settings.timeouts(loaded), clock, self._rng
         )
@@ -216,6 +226,7 @@ class Nexus:
             watch=self._watch,
             make_id=self._request_id,
             base_url=lambda: self.base_url,
+            admin=self.administration.app,
         )
 
     def _request_id(self) -> str:

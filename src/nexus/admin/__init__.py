@@ -1,0 +1,1 @@
+"""Seeing and changing a running Nexus: everything below ``/admin``."""

@@ -1,0 +1,98 @@
+"""Puts the administration together: its door, what it can do, and the backends that it kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from nexus.admin.door import AdminDoor, one_time_token
+from nexus.admin.front import AdminApp
+from nexus.admin.operations import Operations
+from nexus.backends.detect import Verdict, detect, known_host
+from nexus.config.load import Loaded
+from nexus.config.state_folder import state_folder
+from nexus.domain import BackendSpec, Secret
+from nexus.http.resolve import SystemResolver
+from nexus.registry.registry import Registry
+from nexus.server.fleet import Fleet
+from nexus.services.backend_watch import MakeProbe
+from nexus.services.discovery.container import in_container
+from nexus.services.kept_backends import KeptBackends
+from nexus.tasks import Clock, TaskOwner
+
+
+class Administration(msgspec.Struct, frozen=True):
+    """The administration of one gateway.
+
+    Attributes:
+        operations: what can be done to its backends.
+        app: answers ``/admin``; ``None`` when that is switched off.
+        one_time_token: made because nobody outside the container could come in otherwise; to be
+            shown to the operator once.
+    """
+
+    operations: Operations
+    app: AdminApp | None
+    one_time_token: Secret | None
+
+
+def administration(
+    loaded: Loaded,
+    registry: Registry,
+    fleet: Fleet,
+    *,
+    make_probe: MakeProbe,
+    tasks: TaskOwner,
+    clock: Clock,
+    environ: Mapping[str, str],
+) -> Administration:
+    """Make the administration of one gateway, and add the backends that it kept.
+
+    Args:
+        loaded: the configuration.
+        registry: what is shown.
+        fleet: what is acted through.
+        make_probe: gives a way to ask a server that is not registered.
+        tasks: own the look-ups of names.
+        clock: the time.
+        environ: where keys and the state folder are named.
+    """
+
+    async def examine(spec: BackendSpec) -> Verdict | None:
+        return known_host(spec.origin) or await detect(make_probe(spec))
+
+    operations = Operations(
+        registry,
+        fleet,
+        examine=examine,
+        resolve=SystemResolver(tasks).resolve,
+        kept=KeptBackends(state_folder(environ), clock),
+        environ=environ,
+    )
+    operations.restore()
+    config = loaded.config
+    if not config.admin.enabled:
+        return Administration(operations, None, None)
+    made = one_time_token(
+        configured=loaded.admin_token is not None,
+        in_container=loaded.wide_bind and in_container(environ),
+    )
+    return Administration(operations, AdminApp(operations, admin_door(loaded, made)), made)
+
+
+def admin_door(loaded: Loaded, one_time: Secret | None) -> AdminDoor:
+    """Return the door that a configuration asks for.
+
+    Args:
+        loaded: the configuration.
+        one_time: the token that was made for this process, if one was.
+    """
+    server = loaded.config.server
+    return AdminDoor(
+        token=loaded.admin_token or one_time,
+        token_only=loaded.admin_token is not None,
+        loopback=not loaded.wide_bind,
+        hosts=frozenset(name.lower() for name in server.allowed_hosts),
+        scheme="https" if server.tls_cert else "http",
+    )
