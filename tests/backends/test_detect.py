@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
+
 import pytest
 from tests.backends.replies import NOT_FOUND, REFUSED, Script, ScriptedProbe, recorded, synthetic
 
+from nexus.backends.base import Root
 from nexus.backends.detect import detect, known_host
 from nexus.domain import BackendType, Origin
+from nexus.errors import ResponseTooLarge, UpstreamError, UpstreamProtocolError
+from nexus.http.client import Fetched
+from nexus.protocol.headers import Header
 
 ANYTHING = synthetic({"error": "Unexpected endpoint or method. (GET /x)"}, X_Powered_By="Express")
 OLLAMA_ROOT = synthetic(b"Ollama is running")
@@ -101,7 +108,7 @@ CASES: dict[str, tuple[dict[str, Script], Script, BackendType, bool, str]] = {
             "/": OLLAMA_ROOT,
         },
         NOT_FOUND,
-        BackendType.GENERIC,
+        BackendType.LOCALAI,
         True,
         "v4.9.0 (82c191a)",
     ),
@@ -113,7 +120,7 @@ CASES: dict[str, tuple[dict[str, Script], Script, BackendType, bool, str]] = {
             "/": OLLAMA_ROOT,
         },
         NOT_FOUND,
-        BackendType.GENERIC,
+        BackendType.LOCALAI,
         True,
         "v4.9.0 (82c191a)",
     ),
@@ -123,7 +130,7 @@ CASES: dict[str, tuple[dict[str, Script], Script, BackendType, bool, str]] = {
             "/.well-known/localai.json": LOCALAI,
         },
         NOT_FOUND,
-        BackendType.GENERIC,
+        BackendType.LOCALAI,
         True,
         "v4.9.0 (82c191a)",
     ),
@@ -160,7 +167,7 @@ CASES: dict[str, tuple[dict[str, Script], Script, BackendType, bool, str]] = {
             "/info": synthetic({"router": "text-generation-router", "version": "3.3.7"}),
         },
         NOT_FOUND,
-        BackendType.GENERIC,
+        BackendType.TGI,
         True,
         "3.3.7",
     ),
@@ -171,7 +178,7 @@ CASES: dict[str, tuple[dict[str, Script], Script, BackendType, bool, str]] = {
         False,
         "",
     ),
-    "another Nexus over vLLM": (
+    "a Nexus of old over vLLM": (
         {"/v1/models": listed("vllm", Server="nexus")}, NOT_FOUND, BackendType.GENERIC, True, "",
     ),
     "models of several owners": (
@@ -181,7 +188,7 @@ CASES: dict[str, tuple[dict[str, Script], Script, BackendType, bool, str]] = {
         {"/v1/models": listed("library")}, REFUSED, BackendType.GENERIC, False, "",
     ),
     "nothing recognisable": (
-        {"/v1/models": synthetic(b"\xff\xfe<html>", 500)}, ANYTHING, BackendType.GENERIC, False, "",
+        {"/v1/models": synthetic(b"\xff\xfe<html>", 404)}, ANYTHING, BackendType.GENERIC, False, "",
     ),
 }  # fmt: skip
 
@@ -195,10 +202,12 @@ async def test_detect(case: str) -> None:
     assert (verdict.type, verdict.proven, verdict.version) == (kind, proven, version)
     assert verdict.evidence
     assert probe.asked[0] == "/v1/models"
-    assert "/health" not in probe.asked
+    assert "/health" not in probe.asked or "Nexus" in case
+    assert len(verdict.steps) == len(probe.asked)
+    assert verdict.steps[0].startswith("GET /v1/models: ")
     assert len(probe.asked) <= 4
     if "LocalAI" in case and version.startswith("v"):
-        assert "LocalAI" in verdict.evidence
+        assert "localai.json" in verdict.evidence
 
 
 async def test_lmstudio_is_asked_nothing_that_floods_its_log() -> None:
@@ -217,3 +226,88 @@ def test_public_apis_are_known_by_host() -> None:
     assert verdict is not None
     assert verdict.type is BackendType.OPENAI
     assert known_host(Origin("https", "api.openai.com.evil.example", 443)) is None
+
+
+APIS = {
+    "a list": (synthetic({"data": [{"id": "m", "owned_by": "me"}]}), True),
+    "an empty list": (synthetic({"data": []}), True),
+    "null": (synthetic({"data": None}), True),
+    "a bare array (Together)": (synthetic([{"id": "m"}]), True),
+    "a refused key": (synthetic({"error": {"message": "no key"}}, 401), True),
+    "a refused key in FastAPI's words": (synthetic({"detail": "Not authenticated"}, 403), True),
+    "a Bearer challenge": (synthetic(b"", 401, WWW_Authenticate="Bearer realm=x"), True),
+    "rows that are no models": (synthetic({"data": [{"name": "apple"}, {"name": "pear"}]}), False),
+    "a web server's 403": (synthetic(b"<html><h1>Forbidden</h1></html>", 403, Server="nginx"), False),
+    "a web server's password": (synthetic(b"", 401, WWW_Authenticate="Basic realm=x"), False),
+    "404": (NOT_FOUND, False),
+    "200 HTML": (synthetic(b"<!DOCTYPE html><html></html>"), False),
+    "a login page elsewhere": (synthetic(b"", 302, Location="/login"), False),
+    "200 and an error": (ANYTHING, False),
+    "another API's object": (synthetic({"data": {"id": "m"}}), False),
+}
+
+
+@pytest.mark.parametrize("case", APIS)
+async def test_what_serves_is_told_from_what_only_answers(case: str) -> None:
+    reply, serves = APIS[case]
+    verdict = await detect(ScriptedProbe({"/v1/models": reply}))
+    assert verdict is not None
+    assert (verdict.type, verdict.proven, verdict.serves) == (BackendType.GENERIC, False, serves)
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 529])
+async def test_a_server_that_cannot_say_now_is_asked_again(status: int) -> None:
+    steps: list[str] = []
+    probe = ScriptedProbe({"/v1/models": synthetic({"error": "later"}, status)})
+    assert await detect(probe, steps=steps) is None
+    assert steps == [f"GET /v1/models: {status}, error: later"]
+
+
+@pytest.mark.parametrize("error", [UpstreamProtocolError("not HTTP"), ResponseTooLarge("over 4 MB")])
+async def test_what_is_no_http_or_never_ends_is_no_inference_server(error: UpstreamError) -> None:
+    verdict = await detect(ScriptedProbe({}, error))
+    assert verdict is not None
+    assert (verdict.type, verdict.proven, verdict.serves) == (BackendType.GENERIC, False, False)
+    assert str(error) in verdict.evidence
+
+
+async def test_a_node_server_is_asked_one_path_besides_its_list() -> None:
+    for first in (
+        listed(None, X_Powered_By="Express"),
+        synthetic({"error": "x"}, 401, X_Powered_By="Express"),
+    ):
+        probe = ScriptedProbe({"/v1/models": first}, ANYTHING)
+        await detect(probe)
+        assert probe.asked == ["/v1/models", "/lmstudio-greeting"]
+
+
+async def test_steps_say_what_was_asked_and_answered_and_show_no_key() -> None:
+    replies = {
+        "/v1/models": listed("library", Server="x\x1b[2J"),
+        "/api/version": synthetic({"version": "0.33.0"}),
+    }
+    verdict = await detect(ScriptedProbe(replies), api_root="/proxy/v1", native_root="/proxy")
+    assert verdict is not None
+    assert verdict.steps == (
+        "GET /proxy/v1/models: 200, lists 1 model, owned_by library, server: x [2J",
+        "GET /proxy/api/version: 200, version: 0.33.0",
+    )
+    refused = synthetic({"error": "Incorrect key sk-abcdefghijklmnop at http://10.0.0.7:80/"}, 401)
+    verdict = await detect(ScriptedProbe({"/v1/models": refused}))
+    assert verdict is not None
+    assert "sk-abc" not in verdict.steps[0]
+    assert "10.0.0.7" not in verdict.steps[0]
+
+
+async def test_a_silent_server_costs_one_short_question(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nexus.backends.questions.QUESTION_SECONDS", 0.05)
+
+    class Silent(ScriptedProbe):
+        async def get(self, path: str, *, root: Root = "native", headers: Sequence[Header] = ()) -> Fetched:
+            await super().get(path, root=root, headers=headers)
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    steps: list[str] = []
+    assert await detect(Silent({}), steps=steps) is None
+    assert steps == ["GET /v1/models: no answer within 0.05 s"]

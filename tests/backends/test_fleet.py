@@ -11,8 +11,7 @@ from nexus.domain import BackendStatus, BackendType, FailureKind
 from nexus.testing import FakeFleet, FakeModel, fixtures
 
 K = FailureKind
-SERVERS = (*BackendType, "localai", "tgi")
-READ_AS = {"localai": BackendType.GENERIC, "tgi": BackendType.GENERIC}
+SERVERS = tuple(BackendType)
 
 MEANINGS = {
     "bad-json": (K.CLIENT_ERROR, None, None),
@@ -39,7 +38,7 @@ EXCEPTIONS = {
 
 @pytest.mark.parametrize("server", SERVERS)
 def test_every_refusal_of_the_fleet_is_read(server: str) -> None:
-    adapter = ADAPTERS[READ_AS[server] if server in READ_AS else BackendType(server)]
+    adapter = ADAPTERS[BackendType(server)]
     known = fixtures.names(server) & MEANINGS.keys()
     assert len(known) >= 9
     for name in known:
@@ -51,7 +50,7 @@ def test_every_refusal_of_the_fleet_is_read(server: str) -> None:
 
 @pytest.mark.parametrize("server", SERVERS)
 async def test_every_server_of_the_fleet_is_recognised_and_healthy(server: str) -> None:
-    wanted = READ_AS.get(server) or BackendType(server)
+    wanted = BackendType(server)
     if wanted is BackendType.OPENAI:
         wanted = BackendType.GENERIC  # by its host alone, never by its replies
     async with FakeFleet() as fleet:
