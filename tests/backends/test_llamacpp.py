@@ -95,7 +95,7 @@ async def test_llamacpp_router_is_never_made_to_load() -> None:
         }
     )
     report = await poll(BackendType.LLAMACPP, probe)
-    assert probe.asked == ["/health", "/v1/models", "/props"]
+    assert probe.asked == ["/v1/models", "/health", "/props"]
     assert report.slots is None
     found = {
         model.id: (model.loaded, model.context_length, model.capabilities.vision)

@@ -30,7 +30,7 @@ async def test_vllm_recorded() -> None:
     assert (model.id, model.context_length, model.loaded) == ("smollm2-135m", 2048, True)
     assert model.capabilities == Capabilities(json=True)
     await poll(BackendType.VLLM, probe, memory)
-    assert probe.asked == ["/health", "/v1/models", "/version", "/health", "/v1/models"]
+    assert probe.asked == ["/v1/models", "/health", "/version", "/v1/models", "/health"]
 
 
 async def test_vllm_dead_engine() -> None:

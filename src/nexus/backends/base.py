@@ -120,6 +120,7 @@ class Report(msgspec.Struct, frozen=True):
         slots: requests it serves at once, when it says so.
         version: the server's own version, or empty.
         type: the dialect that the replies *prove*, when it is not the adapter's own.
+        answered: false when there was no complete reply, so that nothing is known of the server.
     """
 
     status: BackendStatus
@@ -128,6 +129,7 @@ class Report(msgspec.Struct, frozen=True):
     slots: int | None = None
     version: str = ""
     type: BackendType | None = None
+    answered: bool = True
 
 
 class ErrorReading(msgspec.Struct, frozen=True):

@@ -26,7 +26,7 @@ _IN_MEMORY: Final[Mapping[str, bool]] = {
 
 
 class LlamaCppAdapter(OpenAICompatible):
-    """Polls ``/health``, ``/v1/models`` and ``/props``.
+    """Polls ``/v1/models``, ``/health`` and ``/props``.
 
     Those three neither wake a sleeping server nor load a model. ``/props?model=`` and ``/slots``
     do, and ``/`` answers 200 while the model loads: none of them is asked.
@@ -41,13 +41,16 @@ class LlamaCppAdapter(OpenAICompatible):
     )
 
     async def examine(self, probe: Probe, memory: Memory) -> Report:  # noqa: ARG002 (nothing is worth remembering)
-        """Make the round; builds that list their models while they load are told by ``/health``."""
-        health = await probe.get("/health")
-        if health.status == 503:
-            return self.refused(health)
+        """Make the round; builds that list their models while they load are told by ``/health``.
+
+        The list goes first: what answers it as somebody else would generate a token for ``/health``.
+        """
         report = await self.listed(probe)
         if report.status is not BackendStatus.HEALTHY or report.type is not None:
             return report
+        health = await probe.get("/health")
+        if health.status == 503:
+            return self.refused(health)
         props = shapes.mapping(await optional(probe, "/props"))
         return self._with_props(report, props)
 

@@ -32,7 +32,7 @@ class OpenAICompatible(Adapter):
         except UpstreamError as error:
             # Another version may come back in its place.
             memory.clear()
-            return Report(BackendStatus.UNHEALTHY, unreachable(error))
+            return Report(BackendStatus.UNHEALTHY, unreachable(error), answered=False)
 
     async def examine(self, probe: Probe, memory: Memory) -> Report:  # noqa: ARG002 (types with a memory use it)
         """Make the round; an ``UpstreamError`` that leaves it means unreachable."""

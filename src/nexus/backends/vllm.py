@@ -16,7 +16,7 @@ from nexus.domain import BackendStatus, BackendType, FailureKind, Model
 
 
 class VllmAdapter(OpenAICompatible):
-    """Polls ``/health`` and ``/v1/models``, and asks ``/version`` once.
+    """Polls ``/v1/models`` and ``/health``, and asks ``/version`` once.
 
     The list has no capability flags: tools depend on how the server was started, vision and
     embeddings on the model. They stay unknown until a refusal teaches them.
@@ -27,12 +27,15 @@ class VllmAdapter(OpenAICompatible):
     words = (Word(FailureKind.SERVER_ERROR, r"enginedeaderror|engine (?:core|process|loop).{0,40}dead"),)
 
     async def examine(self, probe: Probe, memory: Memory) -> Report:
-        """Make the round; ``/health`` says 503 when the engine has died behind the server."""
-        health = await probe.get("/health")
-        if health.status == 503:
-            return Report(BackendStatus.UNHEALTHY, "its engine is dead or not ready (/health says 503)")
+        """Make the round; ``/health`` says 503 when the engine has died behind the server.
+
+        The list goes first: what answers it as somebody else would generate a token for ``/health``.
+        """
         report = await self.listed(probe)
         if report.status is BackendStatus.HEALTHY and report.type is None:
+            health = await probe.get("/health")
+            if health.status == 503:
+                return Report(BackendStatus.UNHEALTHY, "its engine is dead or not ready (/health says 503)")
             if "version" not in memory:
                 memory["version"] = version_of(await optional(probe, "/version"))
             report = msgspec.structs.replace(report, version=memory["version"])

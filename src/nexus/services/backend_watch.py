@@ -1,4 +1,9 @@
-"""The checks of one backend."""
+"""The checks of one backend.
+
+Law: a backend whose type was configured is spoken to in that dialect, whatever it answers. Of any
+other the verdict is kept, and examined again when the server could not be reached or when its
+replies took another shape; then it is asked in its own dialect within the same check.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +15,14 @@ from typing import Final
 import msgspec
 
 from nexus.backends.base import Adapter, Memory, Probe, Report
-from nexus.backends.detect import detect, known_host
+from nexus.backends.detect import Verdict
+from nexus.backends.fingerprint import ShapeChanged, ShapingProbe
 from nexus.backends.offering import offered
 from nexus.domain import Backend, BackendSpec, BackendStatus, BackendType
 from nexus.observe.events import EventLog
 from nexus.protocol.surfaces import surfaces_of
 from nexus.registry.registry import Registry
+from nexus.services.identity import Identity
 from nexus.tasks import Clock
 
 _log: Final = EventLog("health")
@@ -81,8 +88,8 @@ class BackendWatch:
         self._settings = tools.settings
         self._periodic = periodic
         self._memory: Memory = {}
-        self._detected: BackendType | None = None
-        self._proven = True
+        self._identity = Identity()
+        self._another = False
         self._failures = 0
         self._successes = 0
         self._checked_at = float("-inf")
@@ -146,25 +153,58 @@ class BackendWatch:
 
     async def _poll(self, backend: Backend) -> Report:
         probe = self._tools.make_probe(backend.spec)
-        if backend.spec.type is None and self._detected is None:
-            verdict = known_host(backend.spec.origin) or await detect(probe)
-            if verdict is not None:
-                if verdict.type is not backend.type:
-                    kind = str(verdict.type)
-                    _log.info("detected", backend=backend.name, type=kind, evidence=verdict.evidence)
-                self._become(verdict.type)
-                self._proven = verdict.proven
-        return await self._adapter().poll(probe, self._memory)
+        if backend.spec.type is not None:
+            return await self._tools.adapters[backend.type].poll(probe, self._memory)
+        if backend.status is BackendStatus.UNHEALTHY:
+            # It was away, as a check or a request found: something else may have come back.
+            self._identity.forget()
+        if not self._identity.known:
+            return await self._examined(backend, probe, None)
+        shaping = ShapingProbe(probe, self._identity.shapes)
+        try:
+            report = await self._tools.adapters[backend.type].poll(shaping, self._memory)
+        except ShapeChanged:
+            return await self._examined(backend, probe, None)
+        if self._identity.doubted(report, shaping.shapes):
+            return await self._examined(backend, probe, report)
+        return report
 
-    def _adapter(self) -> Adapter:
-        backend = self._registry.get(self._id)
-        backend_type = backend.type if backend is not None else BackendType.GENERIC
-        return self._tools.adapters[backend_type]
+    async def _examined(self, backend: Backend, probe: Probe, report: Report | None) -> Report:
+        """Find out what the server is, and ask it in its dialect.
+
+        Args:
+            backend: as it was known.
+            probe: asks it.
+            report: what it said in the dialect in force, if it was asked already.
+        """
+        verdict = await self._identity.examine(backend.spec, probe)
+        if verdict is not None and verdict.type is not backend.type:
+            other = await self._asked(verdict.type, probe)
+            # What is not recognised is another server only when it serves: a proxy's error page
+            # in front of a known one does not.
+            if verdict.proven or other.status is BackendStatus.HEALTHY:
+                self._recognised(backend, verdict)
+                return other
+        if report is not None:
+            self._memory.clear()
+            return report
+        return await self._asked(backend.type, probe)
+
+    async def _asked(self, backend_type: BackendType, probe: Probe) -> Report:
+        """Ask in one dialect, remembering nothing of before; later replies are compared to these."""
+        self._memory.clear()
+        shaping = ShapingProbe(probe)
+        report = await self._tools.adapters[backend_type].poll(shaping, self._memory)
+        self._identity.doubted(report, shaping.shapes)
+        return report
+
+    def _recognised(self, backend: Backend, verdict: Verdict) -> None:
+        _log.info("detected", backend=backend.name, type=str(verdict.type), evidence=verdict.evidence)
+        self._become(verdict.type)
+        self._another = True
 
     def _become(self, backend_type: BackendType) -> None:
         """Take on a detected dialect, with what follows from it."""
-        self._detected = backend_type
-        self._memory.clear()
         adapter = self._tools.adapters[backend_type]
         self._registry.update(
             self._id,
@@ -182,12 +222,12 @@ class BackendWatch:
         if report.status is BackendStatus.UNHEALTHY:
             self._failures += 1
             self._successes = 0
-            # Something else may answer there by the next check.
-            self._detected = None
         else:
             self._failures = 0
             self._successes += 1
-        if report.type is not None and backend.spec.type is None and report.type is not backend.type:
+        untold = backend.spec.type is None and not self._identity.proven
+        if report.type is not None and untold and report.type is not backend.type:
+            self._memory.clear()
             self._become(report.type)
         status = self._settled(backend.status, report.status)
         models = offered(backend.spec, report.models) if report.models is not None else None
@@ -200,12 +240,15 @@ class BackendWatch:
             slots=report.slots,
             version=report.version or None,
         )
-        if status is not backend.status and not self._proven:
+        if status is not backend.status and not self._identity.proven:
             # What was not recognised may be by now: a model list was empty, a proxy was in the way.
-            self._detected = None
+            self._identity.forget()
 
     def _settled(self, now: BackendStatus, reported: BackendStatus) -> BackendStatus:
-        """Apply the thresholds; an unknown backend settles on its first result."""
+        """Apply the thresholds; an unknown backend, or another server in its place, settles at once."""
+        another, self._another = self._another, False
+        if another:
+            return reported
         if now is BackendStatus.HEALTHY and reported is BackendStatus.UNHEALTHY:
             return reported if self._failures >= self._settings.failure_threshold else now
         if now is BackendStatus.UNHEALTHY and reported is BackendStatus.HEALTHY:
