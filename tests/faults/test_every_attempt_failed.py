@@ -261,7 +261,7 @@ async def test_nobody_qualifies_says_for_each_which_rule_and_what_would_help(
     registry = gateway.nexus.registry
     for candidate in registry.by_model("m"):
         if candidate.backend.name == "busy":
-            candidate.stats.busy_until = gateway.nexus._clock.now() + 33
+            registry.busy(candidate, gateway.nexus._clock.now(), 33, loading=False)
     content = image_message()
     content[0]["content"][0]["text"] = "what is it? " * 200
     reply = await gateway.chat(stream=stream, messages=content, tools=TOOLS)

@@ -161,6 +161,13 @@ class RegistryMachine(RuleBasedStateMachine):
             assert lease.candidate.stats.in_flight > 0
 
     @invariant()
+    def nobody_is_busy_or_rests_longer_than_the_registry_says(self) -> None:
+        until = self.registry.snapshot.unrest.until
+        for candidate in self.seen.values():
+            assert candidate.stats.busy_until <= until
+            assert candidate.stats.resting_until <= until
+
+    @invariant()
     def open_leases_are_what_is_in_flight(self) -> None:
         loads = {id(candidate.load): candidate.load for candidate in self.seen.values()}
         pairs = {id(candidate.stats): candidate.stats for candidate in self.seen.values()}

@@ -20,11 +20,13 @@ CHAT = Requirements(surface="chat", model="llama3")
 
 
 @given(fleets, wishes)
-def test_a_clear_check_says_what_the_judge_says(target: Registry, wish: Requirements) -> None:
-    context = judge_context(wish, NOW)
+def test_what_has_room_passes_every_judge_while_all_is_quiet(target: Registry, wish: Requirements) -> None:
+    later = target.snapshot.unrest.until
+    context = judge_context(wish, later)
     candidates = target.by_model("x")
     for policy in LIVE_POLICIES:
-        if policy.clear(candidates)(wish, NOW):
+        fits = wish.text_bytes + 6 * (wish.max_tokens or 0) <= policy.room(candidates)
+        if fits and wish.context_above is None:
             assert all(policy.judge(context, candidate) is None for candidate in candidates)
 
 

@@ -113,6 +113,17 @@ def test_each_survivor_is_ranked_once_and_nobody_else(
     assert resting == sorted(resting)
 
 
+@given(fleets, wishes, st.integers())
+def test_somebody_else_who_is_busy_changes_nothing(target: Registry, wish: Requirements, seed: int) -> None:
+    later = target.snapshot.unrest.until
+    results = [decide(target.snapshot, wish, later, Random(seed))]
+    target.snapshot.unrest.until = later + 1
+    results.append(decide(target.snapshot, wish, later, Random(seed)))
+    names = ("ranking", "scores", "reason", "rejections")
+    known, asked = ([getattr(result, name, None) for name in names] for result in results)
+    assert known == asked
+
+
 @given(fleets, wishes, st.integers(), st.randoms(use_true_random=False))
 def test_the_order_of_policies_changes_nothing(
     target: Registry, wish: Requirements, seed: int, shuffler: Random

@@ -9,7 +9,7 @@ import msgspec
 from nexus.domain import Backend, BackendStatus, Capabilities, Model
 from nexus.registry.names import bare
 from nexus.registry.snapshot import Candidate
-from nexus.registry.stats import BackendLoad, PairStats
+from nexus.registry.stats import BackendLoad, PairStats, Unrest
 
 CAPABILITY_NAMES: Final = Capabilities.__struct_fields__
 _CHAT_SURFACES: Final = frozenset({"chat", "responses", "messages", "count_tokens"})
@@ -18,6 +18,11 @@ _CHAT_SURFACES: Final = frozenset({"chat", "responses", "messages", "count_token
 class Record:
     """One backend, its live counters, and what requests taught about it.
 
+    Args:
+        backend: as it is registered.
+        order: its place in the order of registration.
+        unrest: the registry's, for its pairs.
+
     Attributes:
         backend: the current value.
         order: place in the order of registration.
@@ -25,9 +30,10 @@ class Record:
         candidates: what snapshots show, by bare model id.
     """
 
-    __slots__ = ("_corrected", "_learned", "_pairs", "backend", "candidates", "load", "order")
+    __slots__ = ("_corrected", "_learned", "_pairs", "_unrest", "backend", "candidates", "load", "order")
 
-    def __init__(self, backend: Backend, order: int) -> None:
+    def __init__(self, backend: Backend, order: int, unrest: Unrest) -> None:
+        self._unrest = unrest
         self.backend = backend
         self.order = order
         self.load = BackendLoad()
@@ -96,7 +102,7 @@ class Record:
             model = msgspec.structs.replace(model, context_length=corrected[1])
         stats = self._pairs.get(key)
         if stats is None:
-            stats = self._pairs[key] = PairStats()
+            stats = self._pairs[key] = PairStats(self._unrest)
         learned = self._learned.get(key, frozenset())
         flags = {name: getattr(model.capabilities, name) for name in CAPABILITY_NAMES}
         missing = learned | {name for name, flag in flags.items() if flag is False}

@@ -15,6 +15,7 @@ from nexus.registry.lease import Lease
 from nexus.registry.names import NameTable, bare
 from nexus.registry.record import Record, respecified
 from nexus.registry.snapshot import Candidate, Snapshot, empty_snapshot, reindexed
+from nexus.registry.stats import Unrest
 from nexus.registry.views import BackendView, ModelRow, backend_view, model_rows
 from nexus.registry.wishes import Wish, Wishes
 from nexus.tasks import Clock
@@ -57,7 +58,8 @@ class Registry:
         self._wishes = Wishes()
         self._known: dict[str, None] = {}
         self._rows: tuple[ModelRow, ...] | None = None
-        self._snapshot = empty_snapshot(RoutingRules() if rules is None else rules)
+        self._unrest = Unrest()
+        self._snapshot = empty_snapshot(RoutingRules() if rules is None else rules, self._unrest)
 
     # --- reading ---------------------------------------------------------------------------
 
@@ -135,7 +137,7 @@ class Registry:
         )
         record = self._records.get(spec.id)
         if record is None:
-            record = self._records[spec.id] = Record(backend, next(self._orders))
+            record = self._records[spec.id] = Record(backend, next(self._orders), self._unrest)
         else:
             backend = respecified(record.backend, backend, typed=bool(spec.type or type))
         return self._store(record, backend)

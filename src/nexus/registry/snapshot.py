@@ -10,7 +10,7 @@ import msgspec
 
 from nexus.domain import Backend, Model, RoutingRules
 from nexus.registry.names import NameTable, Resolution
-from nexus.registry.stats import BackendLoad, PairStats
+from nexus.registry.stats import BackendLoad, PairStats, Unrest
 
 
 class Candidate(msgspec.Struct, frozen=True, eq=False):
@@ -60,6 +60,7 @@ class Snapshot(msgspec.Struct, frozen=True, eq=False):
         names: aliases and fallback chains.
         rules: the routing configuration.
         known_models: every bare id that a backend has had.
+        unrest: until when some pair may be busy or rest; live, like the counters.
         memory: what routing has worked out from the rest, by kind of request; empty in every new
             snapshot, bounded by routing, and never a source of anything.
     """
@@ -72,6 +73,7 @@ class Snapshot(msgspec.Struct, frozen=True, eq=False):
     names: NameTable
     rules: RoutingRules
     known_models: frozenset[str]
+    unrest: Unrest
     memory: dict[tuple[object, ...], Any] = msgspec.field(default_factory=dict)
 
     def resolve(self, name: str) -> Resolution:
@@ -86,8 +88,8 @@ class Snapshot(msgspec.Struct, frozen=True, eq=False):
         return () if candidate is None else (candidate,)
 
 
-def empty_snapshot(rules: RoutingRules) -> Snapshot:
-    """Return the snapshot before any backend."""
+def empty_snapshot(rules: RoutingRules, unrest: Unrest) -> Snapshot:
+    """Return the snapshot before any backend; ``unrest`` is that of all pairs to come."""
     return Snapshot(
         version=0,
         backends=MappingProxyType({}),
@@ -97,6 +99,7 @@ def empty_snapshot(rules: RoutingRules) -> Snapshot:
         names=NameTable(rules),
         rules=rules,
         known_models=frozenset(),
+        unrest=unrest,
     )
 
 

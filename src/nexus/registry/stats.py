@@ -75,6 +75,19 @@ class TokenRatio:
         return text_bytes / max(DEFAULT_BYTES_PER_TOKEN, self.lower_bound() or 0.0)
 
 
+class Unrest:
+    """When a whole registry is at rest, so that its pairs need not be asked one by one.
+
+    Attributes:
+        until: monotonic seconds; from then on no pair is busy or rests. It may be late, never early.
+    """
+
+    __slots__ = ("until",)
+
+    def __init__(self) -> None:
+        self.until = 0.0
+
+
 class BackendLoad:
     """Live counters of one backend.
 
@@ -97,6 +110,9 @@ class BackendLoad:
 class PairStats:
     """Live counters of one (backend, model).
 
+    Args:
+        unrest: is told how long the pair is busy or rests.
+
     Attributes:
         in_flight, attempts, failures: as in :class:`BackendLoad`.
         turn: number of the last lease, for round robin.
@@ -111,6 +127,7 @@ class PairStats:
     """
 
     __slots__ = (
+        "_unrest",
         "attempts",
         "busy_loading",
         "busy_streak",
@@ -125,7 +142,8 @@ class PairStats:
         "turn",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, unrest: Unrest | None = None) -> None:
+        self._unrest = Unrest() if unrest is None else unrest
         self.in_flight = 0
         self.attempts = 0
         self.failures: dict[FailureKind, int] = {}
@@ -156,6 +174,7 @@ class PairStats:
         else:
             seconds = max(0.0, retry_after)
         self.busy_until = max(self.busy_until, now + min(BUSY_CAP_SECONDS, seconds))
+        self._unrest.until = max(self._unrest.until, self.busy_until)
         self.busy_loading = loading
 
     def loaded(self) -> None:
@@ -168,6 +187,7 @@ class PairStats:
     def rest(self, now: float, cause: str) -> None:
         """Rank the pair last for ``REST_SECONDS``; it is never excluded for it."""
         self.resting_until = now + REST_SECONDS
+        self._unrest.until = max(self._unrest.until, self.resting_until)
         self.rest_cause = cause
 
     def succeeded(self, first_byte: float | None) -> None:

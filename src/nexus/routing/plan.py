@@ -7,6 +7,7 @@ snapshot carries what came of it until it is replaced.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -16,8 +17,8 @@ from nexus.domain import Rejection, Requirements
 from nexus.registry import Candidate, Resolution, Snapshot
 from nexus.registry.stats import PairStats
 from nexus.routing import resolve
-from nexus.routing.policies import LIVE_POLICIES, POLICIES, Clear, JudgeContext, Policy, judge_context
-from nexus.routing.strategies import STRATEGIES, Rank
+from nexus.routing.policies import LIVE_POLICIES, POLICIES, JudgeContext, Policy, judge_context
+from nexus.routing.strategies import STRATEGIES, Ranking
 
 Judge = Callable[[JudgeContext, Candidate], Rejection | None]
 
@@ -35,7 +36,7 @@ class Step(msgspec.Struct, frozen=True, eq=False):
         unsure: those of them that are not known to do all that is needed, which rank after the
             others.
         live: their statistics.
-        clears: the live rules' quick checks of them.
+        room: bytes up to which no live rule rejects any of them while all is quiet.
         preferred: the lowest priority number among them.
     """
 
@@ -43,7 +44,7 @@ class Step(msgspec.Struct, frozen=True, eq=False):
     admitted: tuple[Candidate, ...]
     unsure: frozenset[Candidate]
     live: tuple[PairStats, ...]
-    clears: tuple[Clear, ...]
+    room: float
     preferred: int
 
 
@@ -56,7 +57,7 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
         steps: the chain, in order.
         judges: every rule that applies.
         live: those of them that judge each request by itself.
-        rank: the strategy.
+        ranking: the strategy.
     """
 
     resolution: Resolution
@@ -64,7 +65,7 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
     steps: tuple[Step, ...]
     judges: tuple[Judge, ...]
     live: tuple[Judge, ...]
-    rank: Rank
+    ranking: Ranking
 
 
 def plan_of(snapshot: Snapshot, needs: Requirements, policies: Sequence[Policy]) -> Plan:
@@ -111,7 +112,7 @@ def _make(snapshot: Snapshot, needs: Requirements, policies: Sequence[Policy]) -
                 admitted=admitted,
                 unsure=unsure,
                 live=tuple(candidate.stats for candidate in admitted),
-                clears=tuple(policy.clear(admitted) for policy in live),
+                room=min((policy.room(admitted) for policy in live), default=math.inf),
                 preferred=min((candidate.priority for candidate in admitted), default=0),
             )
         )
@@ -121,5 +122,5 @@ def _make(snapshot: Snapshot, needs: Requirements, policies: Sequence[Policy]) -
         steps=tuple(steps),
         judges=tuple(policy.judge for policy in applying),
         live=tuple(policy.judge for policy in live),
-        rank=STRATEGIES[snapshot.rules.strategy],
+        ranking=STRATEGIES[snapshot.rules.strategy],
     )

@@ -19,7 +19,7 @@ from nexus.routing import resolve
 from nexus.routing.decision import Decision, Refusal
 from nexus.routing.plan import Judge, Plan, Step, plan_of
 from nexus.routing.policies import CONTEXT_LENGTH, POLICIES, JudgeContext, Policy, judge_context
-from nexus.routing.strategies import Columns
+from nexus.routing.strategies import Column
 
 MOST_BYTES_PER_TOKEN: Final = 24
 """No ordinary text has more: ruled lines reach 21 (measured with a real tokenizer)."""
@@ -27,7 +27,6 @@ MOST_BYTES_PER_TOKEN: Final = 24
 _CAPABILITY_MATCH: Final = RouteReason.CAPABILITY_MATCH
 _FAILOVER: Final = RouteReason.FAILOVER
 _NONE: Final[frozenset[str]] = frozenset()
-_ALONE: Final = (0,)
 _WAITING_HELPS: Final = frozenset({"busy", "loading"})
 
 
@@ -54,16 +53,23 @@ def decide(
         A ranking with its first, or why nobody can serve.
     """
     plan = plan_of(snapshot, requirements, policies)
+    at_rest = now >= snapshot.unrest.until
+    # Of more than a step has room for, and of what asks known contexts, every judge is heard.
+    asked = requirements.text_bytes + DEFAULT_BYTES_PER_TOKEN * (requirements.max_tokens or 0)
+    bounded = requirements.context_above is None
     for step in plan.steps:
         survivors: Sequence[Candidate] = step.admitted
         busy: Sequence[Candidate] = ()
-        if tried or not _all_clear(step, requirements, now):
+        quiet = at_rest or _is_quiet(step, now)
+        if tried or not (quiet and bounded and asked <= step.room):
             context = judge_context(requirements, now)
             survivors, busy = _judge(step.admitted, tried, context, plan.live)
         if survivors:
-            columns = plan.rank(survivors, snapshot.rules.weights)
-            costs = columns[0]
-            order = _order(columns, _tiers(survivors, step, now), rng)
+            costs = plan.ranking.costs(survivors, snapshot.rules.weights)
+            order = None
+            tiers = _tiers(survivors, step, now) if step.unsure or not quiet else None
+            if tiers is not None or len(set(costs)) < len(costs):
+                order = _order(survivors, costs, plan.ranking.ties, tiers, rng)
             first = survivors[costs.index(min(costs)) if order is None else order[0]]
             reason = _CAPABILITY_MATCH if not tried else _FAILOVER
             if first.priority > step.preferred and not tried:
@@ -77,10 +83,10 @@ def decide(
     return _refuse(snapshot, plan, context, tried)
 
 
-def _all_clear(step: Step, requirements: Requirements, now: float) -> bool:
-    """Tell whether no live rule can reject anybody, which is so for most requests."""
-    for clear in step.clears:  # noqa: SIM110 - a generator would cost more than the checks
-        if not clear(requirements, now):
+def _is_quiet(step: Step, now: float) -> bool:
+    """Tell whether nobody is busy or rests, although somebody else of the fleet may."""
+    for stats in step.live:  # noqa: SIM110 - a generator would cost more than the checks
+        if stats.busy_until > now or stats.resting_until > now:
             return False
     return True
 
@@ -104,41 +110,35 @@ def _judge(
     return survivors, busy
 
 
-def _tiers(survivors: Sequence[Candidate], step: Step, now: float) -> list[int] | None:
-    """Rank resting pairs last, and what is known to do before what may; ``None``: all are equal."""
+def _tiers(survivors: Sequence[Candidate], step: Step, now: float) -> list[int]:
+    """Rank resting pairs last, and what is known to do before what may."""
     unsure = step.unsure
-    if not unsure:
-        for stats in step.live:
-            if stats.resting_until > now:
-                break
-        else:
-            return None
     return [2 * (candidate.stats.resting_until > now) + (candidate in unsure) for candidate in survivors]
 
 
-def _order(columns: Columns, tiers: list[int] | None, rng: Random) -> Sequence[int] | None:
-    """Sort places by tier, then by the strategy's columns, then by chance.
+def _order(
+    survivors: Sequence[Candidate],
+    costs: list[float],
+    ties: Sequence[Column],
+    tiers: list[int] | None,
+    rng: Random,
+) -> Sequence[int]:
+    """Sort places by tier, then by cost, then by what tells ties apart, then by chance.
 
-    ``None`` stands for the order of the first column, where it alone decides: without ties the
-    others and chance have no say, and nobody needs all of it to send a request.
+    Where costs alone decide, and all differ, this is not asked: nobody needs all of the order to
+    send a request.
 
     The sorts are stable and run from the least significant column to the most: sorting by plain
     numbers several times is cheaper than once by tuples.
     """
-    first = columns[0]
-    count = len(first)
-    if count == 1:
-        return _ALONE
-    tied = len(set(first)) < count
-    if tiers is None and not tied:
-        return None
-    order = sorted(range(count), key=first.__getitem__)
-    if tied:
+    order = list(range(len(costs)))
+    if len(set(costs)) < len(costs):
         draw = rng.random
         chances = [draw() for _ in order]
         order.sort(key=chances.__getitem__)
-        for column in reversed(columns):
-            order.sort(key=column.__getitem__)
+        for column in reversed(ties):
+            order.sort(key=column(survivors).__getitem__)
+    order.sort(key=costs.__getitem__)
     if tiers is not None:
         order.sort(key=tiers.__getitem__)
     return order

@@ -17,7 +17,7 @@ from nexus.routing.policies import (
     tools,
     vision,
 )
-from nexus.routing.policies.base import Clear, JudgeContext, LivePolicy, Policy, judge_context
+from nexus.routing.policies.base import JudgeContext, LivePolicy, Policy, judge_context
 
 CONTEXT_LENGTH: Final = context_length.POLICY.name
 """The code of the one rejection that rests on an estimate."""
@@ -42,7 +42,6 @@ __all__ = [
     "CONTEXT_LENGTH",
     "LIVE_POLICIES",
     "POLICIES",
-    "Clear",
     "JudgeContext",
     "LivePolicy",
     "Policy",

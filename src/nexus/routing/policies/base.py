@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 import msgspec
@@ -36,14 +36,6 @@ def judge_context(requirements: Requirements, now: float) -> JudgeContext:
     )
 
 
-Clear = Callable[[Requirements, float], bool]
-"""Says of one request, at a moment in monotonic seconds, that a rule rejects none of the candidates
-that it was made for.
-
-Law: it may be unsure, and then says ``False``; when it says ``True``, ``judge`` rejects nobody.
-"""
-
-
 class Policy(Protocol):
     """One routing rule.
 
@@ -70,10 +62,15 @@ class Policy(Protocol):
 
 
 class LivePolicy(Policy, Protocol):
-    """A rule that judges every request. Most pass everybody, and that is told for all at once."""
+    """A rule that judges every request. Most pass everybody, and that is told for all at once.
 
-    def clear(self, candidates: Sequence[Candidate]) -> Clear:
-        """Return a quick check of ``candidates`` together, made once while a snapshot lives."""
+    Law: while no candidate is busy or rests, ``judge`` rejects none of them for a request without
+    ``context_above`` whose prompt in bytes, and six for each token of ``max_tokens``, come to no
+    more than ``room``.
+    """
+
+    def room(self, candidates: Sequence[Candidate]) -> float:
+        """Return how many bytes surely pass with all ``candidates``; asked once while a snapshot lives."""
         ...
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Final
 
 from nexus.domain import Rejection, Requirements
 from nexus.registry import Candidate
-from nexus.routing.policies.base import Clear, JudgeContext, transient
+from nexus.routing.policies.base import JudgeContext, transient
 
 
 class Busy:
@@ -19,17 +20,9 @@ class Busy:
         """Return ``True``."""
         return True
 
-    def clear(self, candidates: Sequence[Candidate]) -> Clear:
-        """Return whether none of them is busy."""
-        everyone = tuple(candidate.stats for candidate in candidates)
-
-        def nobody_busy(requirements: Requirements, now: float) -> bool:  # noqa: ARG001 - the form of every check
-            for stats in everyone:  # noqa: SIM110 - a generator would cost more than the check
-                if stats.busy_until > now:
-                    return False
-            return True
-
-        return nobody_busy
+    def room(self, candidates: Sequence[Candidate]) -> float:  # noqa: ARG002 - it goes by the moment alone
+        """Return ``inf``."""
+        return math.inf
 
     def judge(self, context: JudgeContext, candidate: Candidate) -> Rejection | None:
         """Reject what is busy."""

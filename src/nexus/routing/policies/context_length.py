@@ -9,7 +9,7 @@ from typing import Final
 from nexus.domain import Rejection, Requirements
 from nexus.registry import Candidate
 from nexus.registry.stats import DEFAULT_BYTES_PER_TOKEN
-from nexus.routing.policies.base import Clear, JudgeContext, final
+from nexus.routing.policies.base import JudgeContext, final
 
 
 class ContextLength:
@@ -25,18 +25,10 @@ class ContextLength:
         """Return ``True``."""
         return True
 
-    def clear(self, candidates: Sequence[Candidate]) -> Clear:
-        """Return whether the request is small enough for the smallest known context."""
+    def room(self, candidates: Sequence[Candidate]) -> float:
+        """Return what the smallest known context holds."""
         contexts = [known for candidate in candidates if (known := candidate.context_length) is not None]
-        room = DEFAULT_BYTES_PER_TOKEN * min(contexts, default=math.inf)
-
-        def fits(requirements: Requirements, now: float) -> bool:  # noqa: ARG001 - the form of every check
-            if requirements.context_above is not None:
-                return False
-            asked = DEFAULT_BYTES_PER_TOKEN * (requirements.max_tokens or 0)
-            return requirements.text_bytes + asked <= room
-
-        return fits
+        return DEFAULT_BYTES_PER_TOKEN * min(contexts, default=math.inf)
 
     def judge(self, context: JudgeContext, candidate: Candidate) -> Rejection | None:
         """Reject a known context that is too small, after an overflow any that is not larger."""
