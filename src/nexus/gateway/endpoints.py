@@ -16,7 +16,7 @@ from nexus.gateway.doors import Doors
 from nexus.gateway.exchange import JSON_TYPE, Exchange, Exchanges
 from nexus.gateway.keepalive import KeepAlive
 from nexus.gateway.pages import Pages
-from nexus.http.server import Reply, Request
+from nexus.http.server import Application, Reply, Request
 from nexus.protocol import envelope, requirements
 from nexus.protocol.error_body import render
 from nexus.protocol.headers import (
@@ -74,9 +74,11 @@ class Gateway:
         clock, watch: time.
         make_id: makes a request id.
         base_url: what clients set, without ``/v1``; known once the port is bound.
+        admin: answers ``/admin`` and everything below it, with doors of its own.
     """
 
     __slots__ = (
+        "_admin",
         "_base_url",
         "_clock",
         "_dispatcher",
@@ -103,6 +105,7 @@ class Gateway:
         watch: DeadlineWatch,
         make_id: Callable[[], str],
         base_url: Callable[[], str],
+        admin: Application | None = None,
     ) -> None:
         self._registry = registry
         self._dispatcher = dispatcher
@@ -115,6 +118,12 @@ class Gateway:
         self._watch = watch
         self._make_id = make_id
         self._base_url = base_url
+        self._admin = admin
+
+    def reconfigure(self, settings: GatewaySettings) -> None:
+        """Go by other doors and limits from the next request on."""
+        self.settings = settings
+        self._doors = settings.doors
 
     def admit(self, request: Request) -> None:
         """Check doors and path on the head alone, before a body is taken.
@@ -137,9 +146,9 @@ class Gateway:
             return
         if doors.loopback:
             doors.check_host(request)
-        if b"origin" in request.fields:
+        if b"origin" in request.fields and self._admin_of(request) is None:
             doors.check_origin(request)
-        if request.method == "OPTIONS":
+        if request.method == "OPTIONS" and self._admin_of(request) is None:
             return
         surface = paths.find_surface(request.path)
         if surface is not None and request.method == "POST":
@@ -149,7 +158,13 @@ class Gateway:
             if memo is not None:
                 memo.passed = doors
             return
-        if paths.check(request.method, request.path, self._base_url).startswith("/models"):
+        self._check_page(request)
+
+    def _check_page(self, request: Request) -> None:
+        doors = self._doors
+        if (admin := self._admin_of(request)) is not None:
+            admin.admit(request)
+        elif paths.check(request.method, request.path, self._base_url).startswith("/models"):
             if _VIA in request.fields:
                 self._check_loop(request.fields[_VIA])
             doors.check_key(request)
@@ -157,7 +172,7 @@ class Gateway:
     def handle(self, request: Request, reply: Reply) -> Coroutine[Any, Any, None] | None:
         """Answer from memory, or return the coroutine that relays."""
         cors = self._doors.cors_headers(request) if self._doors.cors_origins else ()
-        if request.method == "OPTIONS":
+        if request.method == "OPTIONS" and self._admin_of(request) is None:
             reply.send(204, list(self._doors.preflight_headers(request)), b"")
             return None
         surface = paths.find_surface(request.path)
@@ -166,6 +181,8 @@ class Gateway:
             exchange = Exchange(self._exchanges, request, reply, surface, name, self._clock.wall(), cors)
             exchange.run(self._serve(exchange))
             return None
+        if (admin := self._admin_of(request)) is not None:
+            return admin.handle(request, reply)
         try:
             status, content_type, body = self._page(paths.normal(request.path), request)
         except RequestError as error:
@@ -196,6 +213,9 @@ class Gateway:
                     await self._dispatcher.run(exchange, body, needs)
             else:
                 await self._dispatcher.run(exchange, body, needs)
+
+    def _admin_of(self, request: Request) -> Application | None:
+        return self._admin if paths.is_admin(request.path) else None
 
     def _check_room(self, request: Request) -> None:
         if self._state.draining:
