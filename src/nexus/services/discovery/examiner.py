@@ -8,6 +8,7 @@ from typing import Final
 
 from nexus.domain import Backend, BackendStatus, DiscoverySource
 from nexus.services.discovery.asking import Answer, ask
+from nexus.services.discovery.places import Place
 from nexus.services.discovery.roster import Roster
 from nexus.services.discovery.servers import Server, Target, targets, tried
 from nexus.services.discovery.sightings import Sighting
@@ -30,11 +31,22 @@ class Examiner:
         roster: takes those that serve.
         servers: all of them, by number.
         sightings: all of them, by key.
+        barred: whether a place is another server's.
         prepare: finds out by which names a server is known; called before it is asked.
         vacant: called when a server turned out to need no place among the backends.
     """
 
-    __slots__ = ("_clock", "_prepare", "_registry", "_roster", "_servers", "_sightings", "_tools", "_vacant")
+    __slots__ = (
+        "_barred",
+        "_clock",
+        "_prepare",
+        "_registry",
+        "_roster",
+        "_servers",
+        "_sightings",
+        "_tools",
+        "_vacant",
+    )
 
     def __init__(
         self,
@@ -43,6 +55,7 @@ class Examiner:
         servers: Mapping[int, Server],
         sightings: Mapping[str, Sighting],
         *,
+        barred: Callable[[Place, Server], bool],
         prepare: Callable[[Server], Awaitable[None]],
         vacant: Callable[[], None],
     ) -> None:
@@ -52,12 +65,14 @@ class Examiner:
         self._roster = roster
         self._servers = servers
         self._sightings = sightings
+        self._barred = barred
         self._prepare = prepare
         self._vacant = vacant
 
     def ways(self, server: Server) -> list[Target]:
         """Return how to ask a server, where its backend is first."""
-        ways = targets([self._sightings[key] for key in server.keys], self._tools.is_own)
+        all_ways = targets([self._sightings[key] for key in server.keys], self._tools.is_own)
+        ways = [way for way in all_ways if not self._barred(way.place, server)]
         if (spec := server.backend) is not None:
             ways.sort(key=lambda way: way.origin != spec.origin)
         return ways

@@ -18,7 +18,7 @@ from nexus.services.discovery.groups import Group, Groups
 from nexus.services.discovery.intake import Intake
 from nexus.services.discovery.links import Mark
 from nexus.services.discovery.lookups import Lookups
-from nexus.services.discovery.places import address_of, place_of
+from nexus.services.discovery.places import Place, address_of, place_of
 from nexus.services.discovery.pump import Pump
 from nexus.services.discovery.roster import CONFIGURED, Roster
 from nexus.services.discovery.servers import Server
@@ -48,7 +48,13 @@ class Finds:
         self._lookups = Lookups(tools.resolver, tools.clock, tools.tasks)
         self._roster = Roster(tools.registry, tools.register, tools.forget, settings.max_backends)
         self._examiner = Examiner(
-            tools, self._roster, self._servers, self._sightings, prepare=self._resolve, vacant=self._fill
+            tools,
+            self._roster,
+            self._servers,
+            self._sightings,
+            barred=self._barred,
+            prepare=self._resolve,
+            vacant=self._fill,
         )
         self._pump = Pump(
             self._servers,
@@ -174,6 +180,8 @@ class Finds:
             number = next(self._numbers)
             server = self._servers[number] = Server(number, self._clock.now())
         elif fresh not in live and server.keys == live and server.claimed == group.claim:
+            if server.registered and live:
+                self._examiner.plan(server)
             return
         if live:
             for key in old:
@@ -184,6 +192,10 @@ class Finds:
             self._yield_to(group.claim, server, fresh=fresh in live, live=bool(live))
         elif live:
             self._keep(server)
+
+    def _barred(self, place: Place, server: Server) -> bool:
+        holder = self._roster.at(place)
+        return (holder is not None and holder is not server) or self._groups.belongs_elsewhere(place, server)
 
     def _lingers(self, key: str) -> bool:
         owner = self._groups.owner(key)

@@ -95,6 +95,10 @@ class Groups:
                 groups.append(Group(homes.get(at), frozenset(found - claims), claim))
         return groups, merged
 
+    def belongs_elsewhere(self, place: Place, server: Server) -> bool:
+        """Tell whether somebody trusted says that another server than ``server`` is at ``place``."""
+        return any(self._owners.get(key) is not server for key in self._links.trusted_at(("at", *place)))
+
     def _reach(self, keys: set[str]) -> tuple[list[set[str]], list[Server]]:
         while True:
             sets = self._links.groups(keys)
@@ -105,8 +109,11 @@ class Groups:
                 return sets, list(servers.values())
             keys = wider
 
-    def _fit(self, keys: set[str], server: Server) -> tuple[bool, int, str]:
+    def _fit(self, keys: set[str], server: Server) -> tuple[bool, bool, int, str]:
         """Rank a group as what ``server`` goes on as: where its backend is, else where most of it is."""
-        place: Place | None = server.place
-        there = place is not None and any(("at", *place) in self._links.marks(key) for key in keys)
-        return there, len(keys & server.keys), min(keys)
+        named = there = False
+        if server.place is not None:
+            mark = ("at", *server.place)
+            named = not keys.isdisjoint(self._links.trusted_at(mark))
+            there = any(mark in self._links.marks(key) for key in keys)
+        return named, there, len(keys & server.keys), min(keys)

@@ -14,7 +14,7 @@ from nexus.domain import BackendSpec, BackendType, DiscoverySource
 from nexus.observe.events import EventLog
 from nexus.registry.registry import Registry
 from nexus.services.discovery.names import MAX_LENGTH, first_readable, readable, unique
-from nexus.services.discovery.places import THIS_COMPUTER, address_of
+from nexus.services.discovery.places import THIS_COMPUTER, Place, address_of
 from nexus.services.discovery.servers import RANKS, Server, Target
 from nexus.services.discovery.sightings import Sighting
 
@@ -38,7 +38,7 @@ class Roster:
         most: backends that may be entered at a time.
     """
 
-    __slots__ = ("_forget", "_most", "_names", "_register", "_registry", "_servers", "_warned")
+    __slots__ = ("_forget", "_most", "_names", "_places", "_register", "_registry", "_servers", "_warned")
 
     def __init__(self, registry: Registry, register: Register, forget: Forget, most: int) -> None:
         self._registry = registry
@@ -46,6 +46,7 @@ class Roster:
         self._forget = forget
         self._most = most
         self._servers: dict[str, Server] = {}
+        self._places: dict[Place, Server] = {}
         self._names: dict[str, str] = {}
         self._warned = False
 
@@ -55,6 +56,10 @@ class Roster:
     def server(self, backend_id: str) -> Server | None:
         """Return the server whose backend has that id."""
         return self._servers.get(backend_id)
+
+    def at(self, place: Place) -> Server | None:
+        """Return the server whose backend is at ``place``."""
+        return self._places.get(place)
 
     def draft(self, server: Server, target: Target) -> BackendSpec:
         """Return what ``server`` would be registered as at ``target``, as far as it is known now."""
@@ -96,13 +101,14 @@ class Roster:
                 server.backend = spec
                 self._register(spec, verdict)
                 _log.info("backend moved", backend=spec.name, url=str(spec.origin), found_by=spec.found_by)
-            server.place = target.place
+            self._put(server, target.place)
             return True
         if not self._has_room(server):
             return False
         name = self._names.get(spec.id) or _suggested(sightings, target, verdict)
         spec = msgspec.structs.replace(spec, name=unique(name, self._taken(spec.id)))
-        server.backend, server.place = spec, target.place
+        server.backend = spec
+        self._put(server, target.place)
         self._servers[spec.id] = server
         self._remember(spec)
         self._register(spec, verdict)
@@ -117,7 +123,8 @@ class Roster:
 
     def leave(self, server: Server, why: str) -> None:
         """Remove the backend of ``server``; requests that it runs end as usual."""
-        spec, server.backend, server.place = server.backend, None, None
+        spec, server.backend = server.backend, None
+        self._put(server, None)
         if spec is not None:
             del self._servers[spec.id]
             self._forget(spec.id)
@@ -140,6 +147,13 @@ class Roster:
                 server.backend = msgspec.structs.replace(present.spec, name=name)
                 self._remember(server.backend)
                 self._register(server.backend, server.verdict)
+
+    def _put(self, server: Server, place: Place | None) -> None:
+        if server.place is not None:
+            del self._places[server.place]
+        server.place = place
+        if place is not None:
+            self._places[place] = server
 
     def _has_room(self, server: Server) -> bool:
         if len(self._servers) < self._most:
