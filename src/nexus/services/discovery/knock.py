@@ -21,6 +21,8 @@ AT_ONCE: Final = 64
 """Sockets open at once: a scan must not take the files that clients need."""
 
 _UNDER_WAY: Final = frozenset({errno.EINPROGRESS, errno.EALREADY, errno.EWOULDBLOCK})
+# A reset, unlike a refusal, ends a connection that stood.
+_ANSWERS: Final = frozenset({0, errno.EISCONN, errno.ECONNRESET})
 # The last two say that this machine has no such address or family at all.
 _REFUSALS: Final = frozenset({errno.ECONNREFUSED, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 
@@ -108,7 +110,7 @@ class _Batch:
 
 
 def _answer(sock: socket.socket, code: int) -> Answer:
-    if code in (0, errno.EISCONN):
+    if code in _ANSWERS:
         return Answer.CLOSED if met_itself(sock) else Answer.OPEN
     return _verdict(code)
 
