@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from nexus.cli.detect import detect
 from nexus.cli.remote import Unanswered, connect, server_options
 from nexus.cli.show import duration, print_json, print_table
 from nexus.domain import BackendStatus
@@ -15,6 +16,9 @@ from nexus.domain import BackendStatus
 @click.group()
 def backends() -> None:
     """Look at the backends of a running Nexus."""
+
+
+backends.add_command(detect)
 
 
 @backends.command("list")
