@@ -20,7 +20,7 @@ from nexus.domain import Origin
 from nexus.http.client import Flow, HttpClient, Timeouts, request_bytes
 from nexus.http.limits import UpstreamLimits
 from nexus.http.resolve import Resolver
-from nexus.protocol.headers import Header
+from nexus.protocol.headers import FieldNames, Header
 from nexus.tasks import DeadlineWatch, SystemClock, TaskOwner, run_stepped
 
 PATIENCE = 10.0
@@ -175,7 +175,7 @@ class Recorder:
         self.flow = flow
         self.left.set()
 
-    def head(self, status: int, headers: list[Header]) -> None:
+    def head(self, status: int, headers: list[Header], names: FieldNames) -> None:
         self._note("head")
         self.heads += 1
         self.status, self.headers = status, headers

@@ -122,7 +122,7 @@ class Exchange:
         if not (reply.ended or reply.departed):
             _log.error("a request was left without an end of its reply")
             reply.abort()
-        reply.on_departed = reply.on_stalled = reply.on_pause = reply.on_resume = None
+        reply.on_departed = reply.on_stalled = None
         self.running = None
         self._owner.ended(self)
         return handled

@@ -16,7 +16,7 @@ from nexus.domain import FailureKind, Usage
 from nexus.gateway.exchange import Exchange
 from nexus.http.client import Flow
 from nexus.protocol.error_body import read_body
-from nexus.protocol.headers import Header, find, read_reply
+from nexus.protocol.headers import FieldNames, Header, find, read_reply
 from nexus.protocol.sse import SseScanner
 from nexus.protocol.surfaces import StreamEnd
 from nexus.registry.lease import Lease
@@ -118,14 +118,13 @@ class Relay:
         self._exchange.reply.on_pause = flow.pause
         self._exchange.reply.on_resume = flow.resume
 
-    def head(self, status: int, headers: list[Header]) -> None:
+    def head(self, status: int, headers: list[Header], names: FieldNames) -> None:
         """Choose how the body is judged, by status and content type."""
         self.status = status
         self.headers = headers
-        head = read_reply(headers)
-        self._kept = head.kept
-        self._coded = head.coded
-        if status < 300 and head.event_stream and not head.coded:
+        self._kept, event_stream, coded = read_reply(headers, names)
+        self._coded = coded
+        if event_stream and not coded and status < 300:
             self._scanner = SseScanner(self._exchange.surface.end)
 
     def data(self, chunk: bytes) -> None:

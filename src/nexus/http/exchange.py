@@ -13,7 +13,7 @@ from typing import Protocol
 import msgspec
 
 from nexus.errors import FirstByteTimeout, IdleTimeout, TotalTimeout, UpstreamError
-from nexus.protocol.headers import Header
+from nexus.protocol.headers import FieldNames, Header
 from nexus.tasks import Wait
 
 
@@ -64,8 +64,8 @@ class ResponseHandler(Protocol):
         """The request's bytes leave now; called again when a stale connection is replaced."""
         ...
 
-    def head(self, status: int, headers: list[Header]) -> None:
-        """The final status and its headers, names as sent; 1xx replies are not told."""
+    def head(self, status: int, headers: list[Header], names: FieldNames) -> None:
+        """The final status and its headers, names as sent, and what these tell; 1xx replies are not told."""
         ...
 
     def data(self, chunk: bytes) -> None:
@@ -175,4 +175,9 @@ class Exchange(Wait):
         """Let go of the connection and wake the caller."""
         self._carrier = None
         self.error = error
-        self.end()
+        # As ``Wait.end``, without the call.
+        self.ended = True
+        on_end = self.on_end
+        if on_end is not None:
+            self.on_end = None
+            on_end()

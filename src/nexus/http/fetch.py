@@ -6,7 +6,7 @@ import msgspec
 
 from nexus.errors import ResponseTooLarge
 from nexus.http.exchange import Flow
-from nexus.protocol.headers import Header
+from nexus.protocol.headers import FieldNames, Header
 
 
 class Fetched(msgspec.Struct, frozen=True):
@@ -39,7 +39,7 @@ class Collector:
         """See :meth:`~nexus.http.exchange.ResponseHandler.connected`."""
         self._flow = flow
 
-    def head(self, status: int, headers: list[Header]) -> None:
+    def head(self, status: int, headers: list[Header], names: FieldNames) -> None:  # noqa: ARG002  # the form of a handler
         """See :meth:`~nexus.http.exchange.ResponseHandler.head`."""
         self._status, self._headers = status, headers
 

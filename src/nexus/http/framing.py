@@ -68,15 +68,6 @@ def read_framing(headers: Iterable[Header], version: str, *, bodiless: bool, las
     return LASTING if keep_alive is None else Framing(until_close=False, idle_seconds=_announced(keep_alive))
 
 
-def told_by_names(names: Iterable[bytes]) -> bool:
-    """Tell whether a lasting HTTP/1.1 reply with these fields is :data:`LASTING` whatever their values.
-
-    It is with a length and neither a transfer coding nor a keep-alive time.
-    """
-    lower = [name.lower() for name in names]
-    return b"content-length" in lower and b"transfer-encoding" not in lower and b"keep-alive" not in lower
-
-
 def _check_coding(coding: bytes, length: bytes | None) -> None:
     if length is not None:
         raise UpstreamProtocolError("a reply with both Content-Length and Transfer-Encoding")

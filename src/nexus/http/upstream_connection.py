@@ -174,7 +174,7 @@ class UpstreamConnection(UpstreamReply, asyncio.Protocol):
         if framing is None or transport is None:
             return
         idle = self._limits.idle_seconds
-        if framing is not LASTING and framing.idle_seconds != inf:
+        if framing is not LASTING:
             idle = min(idle, framing.idle_seconds)
         if self.overlong or idle <= 0 or transport.is_closing() or transport.get_write_buffer_size():
             self.end(None)

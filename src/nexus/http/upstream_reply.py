@@ -14,9 +14,9 @@ import httptools
 from nexus.domain import Origin
 from nexus.errors import UpstreamProtocolError
 from nexus.http.exchange import ResponseHandler
-from nexus.http.framing import LASTING, Framing, read_framing, told_by_names
+from nexus.http.framing import LASTING, Framing, read_framing
 from nexus.http.limits import UpstreamLimits
-from nexus.protocol.headers import Header
+from nexus.protocol.headers import NO_NAMES, Header, field_names
 
 # Replies that have no body by definition, and those that answer a POST with nothing.
 _BODILESS: Final = frozenset((204, 304))
@@ -65,8 +65,8 @@ class UpstreamReply:
         self._handler: ResponseHandler | None = None
         self._headers: list[Header] = []
         self._method = ""
-        # The fields of the last reply whose framing they told: a server says much the same each time.
-        self._names: list[bytes] | None = None
+        # Those of the last reply: a server sends the same ones each time.
+        self._names = NO_NAMES
         self._begun = False
         self._http11 = False
         # Bytes since the last one of a body: heads, chunk framing and trailers are bounded by it.
@@ -116,25 +116,26 @@ class UpstreamReply:
         status = parser.get_status_code()
         headers, method = self._headers, self._method
         self._headers = []
-        if status < 200 and (status >= 102 or status == 100):
-            self._http11 = False
-            return
-        if not 200 <= status <= 599 or (method == "POST" and status in _EMPTY):
-            raise UpstreamProtocolError(f"{self.origin} answered with the impossible status {status}")
+        if status != 200:
+            if status < 200 and (status >= 102 or status == 100):
+                self._http11 = False
+                return
+            if not 200 <= status <= 599 or (method == "POST" and status in _EMPTY):
+                raise UpstreamProtocolError(f"{self.origin} answered with the impossible status {status}")
         if len(headers) > self._limits.fields:
             raise UpstreamProtocolError(f"{self.origin} sent more than {self._limits.fields} fields")
-        names = list(map(_NAME, headers))
+        given, names = list(map(_NAME, headers)), self._names
+        if given != names.names:
+            names = self._names = field_names(tuple(given))
         lasting = parser.should_keep_alive()
-        if lasting and self._http11 and names == self._names:
+        if names.lasting and lasting and self._http11:
             self.framing = LASTING
         else:
             bodiless = status in _BODILESS or method == "HEAD"
             # Asking the parser for the version costs as much as all else here: most replies show it.
             version = "1.1" if self._http11 else parser.get_http_version()
             self.framing = read_framing(headers, version, bodiless=bodiless, lasting=lasting)
-            if told_by_names(names):
-                self._names = names
-        handler.head(status, headers)
+        handler.head(status, headers, names)
         if method == "HEAD":
             # llhttp does not know the request and would wait for a body: no reuse after this.
             self.complete = self.overlong = True

@@ -9,8 +9,6 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
-from itertools import compress
-from operator import itemgetter
 from typing import Final
 
 import msgspec
@@ -60,7 +58,6 @@ _LOST_NAMES: Final = frozenset(
     }
 )
 _LOST_PREFIXES: Final = (b"access-control-", b"x-nexus-")
-_NAME_OF: Final = itemgetter(0)
 _NO_CODING: Final = frozenset({b"", b"identity"})
 _HARMLESS_CONNECTION: Final = frozenset({b"keep-alive", b"close"})
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
@@ -86,53 +83,84 @@ def find(headers: Sequence[Header], name: bytes) -> bytes | None:
     return None
 
 
-class ReplyHead(msgspec.Struct, frozen=True, gc=False):
-    """What a relay needs to know of a reply's headers.
+class FieldNames(msgspec.Struct, frozen=True, eq=False):
+    """The names in a reply's head and what follows from them alone: a server sends the same each time.
 
     Attributes:
-        kept: the headers that the client gets, in order.
-        event_stream: the body is a stream of server-sent events.
-        coded: the body is in a content coding other than identity.
+        names: as sent, in order.
+        kept: places of the headers that the client gets.
+        connections: places of ``Connection``.
+        type_at, coding_at: places of ``Content-Type`` and ``Content-Encoding``; -1 without one.
+        lasting: such a lasting HTTP/1.1 reply has a body of known length, and nothing is said of
+            how long the connection lives: there is a length, and neither a transfer coding nor a
+            keep-alive time.
     """
 
-    kept: list[Header]
-    event_stream: bool
-    coded: bool
+    names: list[bytes]
+    kept: tuple[int, ...]
+    connections: tuple[int, ...]
+    type_at: int
+    coding_at: int
+    lasting: bool
+
+
+NO_NAMES: Final = FieldNames([], (), (), -1, -1, lasting=False)
 
 
 @lru_cache(maxsize=128)
-def _judge_names(names: tuple[bytes, ...]) -> tuple[tuple[bool, ...], tuple[int, ...], int, int]:
-    """Return for each name whether it stays, and the places of the headers that are read.
-
-    A server sends the same names in the same order with every reply.
-    """
+def field_names(names: tuple[bytes, ...]) -> FieldNames:
+    """Return what the names in a reply's head tell."""
     lowered = [name.lower() for name in names]
-    kept = tuple(name not in _LOST_NAMES and not name.startswith(_LOST_PREFIXES) for name in lowered)
-    connections = tuple(at for at, name in enumerate(lowered) if name == b"connection")
     places = {name: at for at, name in reversed(list(enumerate(lowered)))}
-    return kept, connections, places.get(b"content-type", -1), places.get(b"content-encoding", -1)
+    return FieldNames(
+        names=list(names),
+        kept=tuple(
+            at
+            for at, name in enumerate(lowered)
+            if name not in _LOST_NAMES and not name.startswith(_LOST_PREFIXES)
+        ),
+        connections=tuple(at for at, name in enumerate(lowered) if name == b"connection"),
+        type_at=places.get(b"content-type", -1),
+        coding_at=places.get(b"content-encoding", -1),
+        lasting=b"content-length" in places
+        and b"transfer-encoding" not in places
+        and b"keep-alive" not in places,
+    )
 
 
-def read_reply(headers: Sequence[Header]) -> ReplyHead:
+def read_reply(headers: Sequence[Header], names: FieldNames) -> tuple[list[Header], bool, bool]:
     """Read a backend's reply headers once, for all that its relay asks.
 
     Left out of what the client gets are hop-by-hop headers and those named in ``Connection``
     (RFC 9110 7.6.1), what speaks of the backend's own address, ``Access-Control-*`` (CORS is the
     gateway's alone), any ``X-Nexus-*``, and the framing headers, which the server side writes
     itself.
+
+    Args:
+        headers: as they arrived.
+        names: theirs.
+
+    Returns:
+        The headers that the client gets, in order; whether the body is a stream of server-sent
+        events; whether it is in a content coding other than identity.
     """
-    kept_names, connections, type_at, coding_at = _judge_names(tuple(map(_NAME_OF, headers)))
-    kept = list(compress(headers, kept_names))
-    for at in connections:
-        lowered = headers[at][1].strip().lower()
-        if lowered not in _HARMLESS_CONNECTION:
+    kept = [headers[at] for at in names.kept]
+    for at in names.connections:
+        value = headers[at][1]
+        # Most replies say it in lower case, so the plain value is looked up first.
+        if (
+            value not in _HARMLESS_CONNECTION
+            and (lowered := value.strip().lower()) not in _HARMLESS_CONNECTION
+        ):
             named = {token.strip() for token in lowered.split(b",")}
             kept = [header for header in kept if header[0].lower() not in named]
-    return ReplyHead(
-        kept,
-        type_at >= 0 and media_type(headers[type_at][1]) == b"text/event-stream",
-        coding_at >= 0 and headers[coding_at][1].strip().lower() not in _NO_CODING,
-    )
+    event_stream = coded = False
+    # Most replies that are no stream say just this: to compare is cheaper than to take apart.
+    if names.type_at >= 0 and (kind := headers[names.type_at][1]) != b"application/json":
+        event_stream = media_type(kind) == b"text/event-stream"
+    if names.coding_at >= 0:
+        coded = headers[names.coding_at][1].strip().lower() not in _NO_CODING
+    return kept, event_stream, coded
 
 
 def request_id(candidate: bytes | None, make: Callable[[], str]) -> str:

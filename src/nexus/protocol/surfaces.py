@@ -55,9 +55,7 @@ class Surface(msgspec.Struct, frozen=True):
     types: frozenset[BackendType] | None = None
 
 
-_COUNTING: Final = frozenset(
-    {BackendType.VLLM, BackendType.LLAMACPP, BackendType.SGLANG, BackendType.NEXUS}
-)
+_COUNTING: Final = frozenset({BackendType.VLLM, BackendType.LLAMACPP, BackendType.SGLANG, BackendType.NEXUS})
 _MESSAGES: Final = _COUNTING | {
     BackendType.OLLAMA,
     BackendType.LMSTUDIO,
