@@ -10,6 +10,7 @@ from tests.cli.support import Command
 
 from nexus.cli import serve as module
 from nexus.config.load import Loaded
+from nexus.config.source import Source
 from nexus.domain import BackendSpec
 from nexus.errors import StartError
 
@@ -19,7 +20,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Loaded]:
     """Every configuration that a server would have been started with."""
     seen: list[Loaded] = []
 
-    def run(loaded: Loaded, *, announce: Callable[[str], None]) -> int:
+    def run(loaded: Loaded, _: Source, *, announce: Callable[[str], None]) -> int:
         seen.append(loaded)
         announce("listening")
         return 0
@@ -86,7 +87,7 @@ def test_an_impossible_flag_is_one_line_and_exit_code_2(
 def test_a_port_that_is_taken_is_one_line_and_exit_code_2(
     nexus: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def run(loaded: Loaded, **_: object) -> int:
+    def run(loaded: Loaded, _: Source, **__: object) -> int:
         raise StartError(f"127.0.0.1:{loaded.config.server.port} is in use")
 
     monkeypatch.setattr(module, "run", run)
@@ -105,3 +106,33 @@ def test_serving_imports_nothing_that_draws_on_a_terminal() -> None:
 def test_the_servers_exit_code_is_the_commands(nexus: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "run", lambda *_, **__: 7)
     assert nexus("serve").exit_code == 7
+
+
+def test_the_configuration_can_be_read_again_as_it_was_at_the_start(
+    nexus: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    sources: list[Source] = []
+    monkeypatch.setattr(module, "run", lambda _, source, **__: sources.append(source))
+    file = tmp_path / "mine.toml"
+    file.write_text("[server]\nport = 1001\n")
+    nexus("serve", "-c", str(file), "-H", "127.0.0.2", "--no-discovery")
+    file.write_text("[server]\nport = 1002\nhost = '127.0.0.3'\n[discovery]\nenabled = true\n")
+    (source,) = sources
+    config = source.load(source.find()).config
+    assert (config.server.host, config.server.port, config.discovery.enabled) == ("127.0.0.2", 1002, False)
+
+
+@pytest.mark.parametrize(
+    ("flags", "advertise", "open_"),
+    [
+        ((), False, False),
+        (("--advertise", "--open"), True, True),
+        (("--open",), False, True),
+    ],
+)
+def test_being_found_is_asked_for(
+    nexus: Command, served: list[Loaded], flags: tuple[str, ...], *, advertise: bool, open_: bool
+) -> None:
+    nexus("serve", "-H", "0.0.0.0", *flags)  # nothing listens in this test
+    discovery = served[0].config.discovery
+    assert (discovery.advertise, discovery.open) == (advertise, open_)

@@ -5,6 +5,7 @@ import tomllib
 from pathlib import Path
 
 from nexus.config import environment
+from nexus.config.changes import RESTART
 from nexus.config.fields import leaves
 from nexus.config.kinds import Tables
 from nexus.config.schema import Config
@@ -63,3 +64,9 @@ def test_every_snippet_is_toml() -> None:
     assert snippets
     for snippet in snippets:
         tomllib.loads(snippet)
+
+
+def test_what_needs_a_restart_is_documented_and_nothing_else() -> None:
+    paragraph = re.search(r"^These need a restart, .*?\n\n", _TEXT, re.MULTILINE | re.DOTALL)
+    assert paragraph is not None
+    assert set(re.findall(r"`([a-z_.]+)`", paragraph[0])) == RESTART

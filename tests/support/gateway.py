@@ -97,7 +97,7 @@ def backend_toml(*backends: FakeBackend, **extra: str) -> str:
     """``[[backends]]`` tables for fakes; ``extra`` maps a backend's name to more lines."""
     tables = []
     for backend in backends:
-        kind = f'type = "{backend.type}"\n' if backend.type is not None else ""
+        kind = f'type = "{backend.type}"\n'
         more = extra.get(backend.name, "")
         tables.append(f'[[backends]]\nname = "{backend.name}"\nurl = "{backend.url}"\n{kind}{more}\n')
     return "\n".join(tables)

@@ -10,7 +10,7 @@ from typing import Final
 
 import click
 
-from nexus.config.load import default_path, load
+from nexus.config.source import Source
 from nexus.server import run
 
 _TEXTS: Final = MappingProxyType({"host": "server.host", "port": "server.port", "log_level": "logging.level"})
@@ -44,5 +44,5 @@ def serve(*, config: Path | None, backends: tuple[str, ...], **given: str | bool
     """Run the gateway."""
     overrides = {setting: given[name] for name, setting in _TEXTS.items()}
     overrides |= {setting: on for name, (setting, on) in _SWITCHES.items() if given[name]}
-    path = config if config is not None else default_path(os.environ, Path.cwd())
-    sys.exit(run(load(path, os.environ, {**overrides, "backends": backends or None}), announce=click.echo))
+    source = Source(config, os.environ, {**overrides, "backends": backends or None}, Path.cwd())
+    sys.exit(run(source.load(source.find()), source, announce=click.echo))

@@ -149,9 +149,9 @@ class DiscoveryConfig(msgspec.Struct, frozen=True):
     allow: Annotated[
         tuple[str, ...],
         Setting(
-            "Networks that an announced server may be in, instead of the private and link-local ones.",
+            "Networks beside the private and link-local ones that an announced server may be in.",
             ListOf(NETWORK),
-            '["192.168.0.0/16", "100.64.0.0/10"]',
+            '["100.64.0.0/10"]',
         ),
     ] = ()
     max_backends: Annotated[int, Setting("Backends that discovery adds at most.", Whole(1, 10_000))] = 64

@@ -77,6 +77,10 @@ class Dispatcher:
         self._rng = rng
         self._consequences = Consequences(registry, clock)
 
+    def set_timeouts(self, timeouts: Timeouts) -> None:
+        """Give attempts that begin from now on other time limits."""
+        self._timeouts = timeouts
+
     async def run(self, exchange: Exchange, envelope: Envelope, requirements: Requirements) -> None:
         """Relay one reply, or raise the error that sums up why there is none.
 

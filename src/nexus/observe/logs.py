@@ -53,6 +53,10 @@ def configure(writer: LineWriter, level: str, style: str, component_levels: Mapp
     asyncio_logger = logging.getLogger("asyncio")
     asyncio_logger.handlers[:] = [handler]
     asyncio_logger.propagate = False
+    for name, logger in logging.root.manager.loggerDict.items():
+        # What an earlier configuration said of a component is no longer so.
+        if name.startswith("nexus.") and isinstance(logger, logging.Logger):
+            logger.setLevel(logging.NOTSET)
     for component, component_level in component_levels.items():
         logging.getLogger(f"nexus.{component}").setLevel(_LEVELS[component_level])
 
@@ -67,12 +71,16 @@ class RequestLog:
 
     def __init__(self, writer: LineWriter, style: str) -> None:
         self._writer = writer
-        self._format: Callable[[Outcome, str], bytes] = _json_line if style == "json" else _pretty_line
-        self._enabled = logging.getLogger("nexus.request").isEnabledFor(logging.INFO)
+        self.restyle(style)
         self._second = -1
         self._date = ""
         # To format three digits costs as much as all else about a moment together.
         self._milliseconds = tuple(f".{number:03d}Z" for number in range(1000))
+
+    def restyle(self, style: str) -> None:
+        """Write ``pretty`` or ``json`` from now on, and as much as the loggers' levels now ask for."""
+        self._format: Callable[[Outcome, str], bytes] = _json_line if style == "json" else _pretty_line
+        self._enabled = logging.getLogger("nexus.request").isEnabledFor(logging.INFO)
 
     def observe(self, outcome: Outcome) -> None:
         """Write one line; failed attempts make it a warning. Its moment is RFC 3339 in milliseconds."""

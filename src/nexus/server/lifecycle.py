@@ -14,16 +14,17 @@ class Lifecycle:
         needs_backend: readiness asks for one.
 
     Attributes:
+        needs_backend: as given; it may change.
         checked: the first round of checks has ended.
         draining: new requests are turned away.
     """
 
-    __slots__ = ("_has_backend", "_needs_backend", "_started", "checked", "draining")
+    __slots__ = ("_has_backend", "_started", "checked", "draining", "needs_backend")
 
     def __init__(self, started: float, has_backend: Callable[[], bool], *, needs_backend: bool) -> None:
         self._started = started
         self._has_backend = has_backend
-        self._needs_backend = needs_backend
+        self.needs_backend = needs_backend
         self.checked = False
         self.draining = False
 
@@ -35,4 +36,4 @@ class Lifecycle:
     @property
     def ready(self) -> bool:
         """Configuration loaded, first round of checks over, not draining."""
-        return self.checked and not self.draining and (not self._needs_backend or self._has_backend())
+        return self.checked and not self.draining and (not self.needs_backend or self._has_backend())

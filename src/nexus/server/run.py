@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 import signal
@@ -11,12 +12,14 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar
 
 from nexus.config.load import Loaded
-from nexus.domain import Backend, BackendStatus
+from nexus.config.source import Source
 from nexus.http.limits import raise_open_files
 from nexus.observe import logs
 from nexus.observe.events import EventLog
 from nexus.observe.writer import LineWriter
 from nexus.server.compose import Nexus
+from nexus.server.greeting import fleet, opening
+from nexus.server.reload import Reloader
 from nexus.tasks import TaskOwner
 
 _log: Final = EventLog("server")
@@ -26,13 +29,15 @@ _T = TypeVar("_T")
 Announce = Callable[[str], None]
 
 
-def run(loaded: Loaded, *, announce: Announce) -> int:
+def run(loaded: Loaded, source: Source, *, announce: Announce) -> int:
     """Serve until a signal ends it.
 
-    The first SIGTERM or SIGINT drains, a second one ends at once.
+    The first SIGTERM or SIGINT drains, a second one ends at once. SIGHUP reads the configuration
+    again.
 
     Args:
         loaded: a valid configuration.
+        source: where it came from.
         announce: takes lines for the person at the terminal.
 
     Returns:
@@ -48,7 +53,7 @@ def run(loaded: Loaded, *, announce: Announce) -> int:
     writer.start()
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_serve(loaded, writer, announce))
+            runner.run(_serve(loaded, source, writer, _unheard(announce)))
     finally:
         writer.close()
     return 0
@@ -62,33 +67,51 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-async def _serve(loaded: Loaded, writer: LineWriter, announce: Announce) -> None:
+def _unheard(announce: Announce) -> Announce:
+    """Make announcing harmless when nobody is left to read: the terminal may be long gone."""
+
+    def say(line: str) -> None:
+        with contextlib.suppress(OSError):
+            announce(line)
+
+    return say
+
+
+async def _serve(loaded: Loaded, source: Source, writer: LineWriter, announce: Announce) -> None:
     nexus = Nexus(loaded, writer, os.environ)
-    signals = _Signals()
+    reloader = Reloader(nexus, source, writer, announce)
+    signals = _Signals(reloader.ask)
     signals.install()
     try:
         await nexus.start()
-        for line in _greeting(nexus):
+        for line in opening(nexus):
             announce(line)
         await _unless(signals.first, nexus.first_round())
         if not signals.first.is_set():
-            for line in _fleet(nexus):
+            for line in fleet(nexus):
                 announce(line)
+            reloader.start()
         _settle_memory()
         await signals.first.wait()
-        seconds = loaded.config.server.drain_seconds
-        running = len(nexus.exchanges.running)
-        announce(
-            f"Stopping: {running} running requests may take up to {seconds:g} s. Signal again to end now."
-            if running
-            else "Stopping."
-        )
-        cut = await _unless(signals.second, nexus.drain(seconds))
-        if cut:
-            announce(f"Cut {cut} requests that were still running.")
-            _log.warning("cut running requests", count=cut)
+        await reloader.close()
+        await _stop(nexus, signals, announce)
     finally:
+        await reloader.close()
         await nexus.close()
+
+
+async def _stop(nexus: Nexus, signals: _Signals, announce: Announce) -> None:
+    seconds = nexus.loaded.config.server.drain_seconds
+    running = len(nexus.exchanges.running)
+    announce(
+        f"Stopping: {running} running requests may take up to {seconds:g} s. Signal again to end now."
+        if running
+        else "Stopping."
+    )
+    cut = await _unless(signals.second, nexus.drain(seconds))
+    if cut:
+        announce(f"Cut {cut} requests that were still running.")
+        _log.warning("cut running requests", count=cut)
 
 
 def _settle_memory() -> None:
@@ -98,15 +121,18 @@ def _settle_memory() -> None:
 
 
 class _Signals:
-    """The first signal and the second one, as events."""
+    """The first signal that ends and the second one, as events; and the one that reloads."""
 
-    def __init__(self) -> None:
+    def __init__(self, reload: Callable[[], None]) -> None:
+        self._reload = reload
         self.first = asyncio.Event()
         self.second = asyncio.Event()
 
     def install(self) -> None:
-        """Take SIGTERM and SIGINT from now on."""
+        """Take SIGTERM, SIGINT and SIGHUP from now on."""
         loop = asyncio.get_running_loop()
+        if sys.platform != "win32":
+            loop.add_signal_handler(signal.SIGHUP, self._reload)
         for number in (signal.SIGTERM, signal.SIGINT):
             if sys.platform == "win32":
                 signal.signal(number, lambda *_: loop.call_soon_threadsafe(self._received))
@@ -126,29 +152,3 @@ async def _unless(event: asyncio.Event, work: Coroutine[Any, Any, _T]) -> _T | N
         return task.result() if task.done() else None
     finally:
         await owner.close()
-
-
-def _greeting(nexus: Nexus) -> list[str]:
-    lines = [f"Nexus listens on {nexus.base_url}", f"Base URL for OpenAI clients: {nexus.base_url}/v1"]
-    lines += [f"Warning: {warning}" for warning in nexus.loaded.warnings]
-    return lines
-
-
-def _fleet(nexus: Nexus) -> list[str]:
-    backends = nexus.registry.snapshot.backends.values()
-    if not backends:
-        return [
-            "No backend is configured. Name one now:",
-            "  nexus serve --backend http://127.0.0.1:11434",
-            "or write a nexus.toml ('nexus config init' makes one).",
-            "To try Nexus without a server of your own: nexus demo",
-        ]
-    return [_describe(backend) for backend in backends]
-
-
-def _describe(backend: Backend) -> str:
-    if backend.status is BackendStatus.HEALTHY:
-        names = [model.id for model in backend.models]
-        shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-        return f"Found {backend.name} ({backend.type}): {shown or 'no models'}"
-    return f"Not usable now: {backend.name} ({backend.type}) is {backend.status}: {backend.reason}"
