@@ -2,7 +2,8 @@
 
 Laws: what leads to this Nexus is never reported; a server is gone when every address of it
 refused, not when a name server failed or an answer was late; a look costs a connect for each
-address and nothing else; names are resolved anew each time, off the event loop.
+address and nothing else; names are resolved anew each time, off the event loop, and reported as
+names, since a certificate or a proxy may know the server by no other.
 """
 
 from __future__ import annotations
@@ -88,6 +89,7 @@ class _Seen(msgspec.Struct):
     """What is remembered of a target."""
 
     sighting: Sighting | None = None
+    alive: frozenset[_Place] = frozenset()
     listeners: frozenset[str] = frozenset()
     silent: int = 0
 
@@ -189,11 +191,20 @@ class AddressWatch:
         self, target: Target, hosts: list[_Host], answers: Mapping[Address, Answer], listeners: Listeners
     ) -> None:
         seen = self._seen[target.sighting.key]
-        before = frozenset(seen.sighting.addresses) if seen.sighting is not None else frozenset()
         heard = {answers[address] for host in hosts for address in host.places.values()}
         if Answer.OPEN in heard:
-            alive = tuple(dict.fromkeys(_alive(hosts, answers, before)))
-            self._saw(target, seen, alive, _listening(target, listeners))
+            # What was silent this time only is still there.
+            alive = frozenset(
+                place
+                for host in hosts
+                for place, address in host.places.items()
+                if answers[address] is Answer.OPEN
+                or (answers[address] is Answer.SILENT and place in seen.alive)
+            )
+            addresses = tuple((host.text, host.port) for host in hosts if not alive.isdisjoint(host.places))
+            sighting = msgspec.structs.replace(target.sighting, addresses=addresses)
+            self._saw(sighting, seen, _listening(target, listeners))
+            seen.alive = alive
         elif seen.sighting is not None:
             # Nothing left to ask is as good as a refusal: it became ours, or public.
             seen.silent = seen.silent + 1 if Answer.SILENT in heard else SILENT_LOOKS
@@ -201,8 +212,7 @@ class AddressWatch:
                 self._seen[target.sighting.key] = _Seen()
                 self._around.sightings.gone(target.sighting.key)
 
-    def _saw(self, target: Target, seen: _Seen, alive: tuple[_Place, ...], now: frozenset[str]) -> None:
-        sighting = msgspec.structs.replace(target.sighting, addresses=alive)
+    def _saw(self, sighting: Sighting, seen: _Seen, now: frozenset[str]) -> None:
         replaced = bool(seen.listeners and now) and seen.listeners.isdisjoint(now)
         if seen.sighting is not None and replaced:
             self._around.sightings.gone(sighting.key)
@@ -221,24 +231,14 @@ def is_private(host: str) -> bool:
     return not (mapped or address).is_global
 
 
-def _alive(
-    hosts: Iterable[_Host], answers: Mapping[Address, Answer], before: frozenset[_Place]
-) -> Iterable[_Place]:
-    """Yield what answered, and what was silent this time only; a name before its addresses."""
-    for host in hosts:
-        places = [
-            place
-            for place, address in host.places.items()
-            if answers[address] is Answer.OPEN or (answers[address] is Answer.SILENT and place in before)
-        ]
-        if places:
-            yield host.text, host.port
-            yield from places
-
-
 def _listening(target: Target, listeners: Listeners) -> frozenset[str]:
-    ports = {port for _, port in target.sighting.addresses}
-    return frozenset().union(*(listeners.get(port, frozenset()) for port in ports))
+    """Return what listens on a target's ports, as far as they are this computer's."""
+    here = {port for host, port in target.sighting.addresses if _is_loopback(host)}
+    return frozenset().union(*(listeners.get(port, frozenset()) for port in here))
+
+
+def _is_loopback(host: str) -> bool:
+    return _is_address(host) and ipaddress.ip_address(host).is_loopback
 
 
 def _is_address(host: str) -> bool:
