@@ -204,29 +204,55 @@ class Exchange:
 
     def outcome(self, now: float) -> Outcome:
         """Sum the exchange up."""
-        cause, decision = self.cause, self.decision
-        gone = cause is not None and cause in _CLIENT_GONE
-        backend = decision.candidate.backend if decision is not None else None
+        cause, decision, seconds = self.cause, self.decision, now - self.started
+        if decision is None or cause is not None:
+            return self._cut_short(seconds)
+        backend = decision.candidate.backend
         # By position: matching this many names costs more than all the rest of making the value.
         return Outcome(
             self.request_id,
             self.surface.name,
             self.model,
-            decision.model if decision is not None else "",
-            backend.spec.name if backend is not None else "",
-            backend.type if backend is not None else "",
-            self.status or (CLIENT_CLOSED_STATUS if gone else 0),
-            self.error or (str(cause) if cause is not None else ""),
+            decision.model,
+            backend.spec.name,
+            backend.type,
+            self.status,
+            self.error,
             self.streamed,
             tuple(self.attempts),
-            decision.reason if decision is not None else None,
-            decision is not None and decision.fallback,
+            decision.reason,
+            decision.fallback,
             self.usage,
             self.wall,
             self.first_byte,
-            now - self.started,
+            seconds,
             self.bytes_out,
-            gone,
+        )
+
+    def _cut_short(self, seconds: float) -> Outcome:
+        """Sum up a request that nobody was asked to serve, or that was cut."""
+        cause, decision = self.cause, self.decision
+        gone = cause is not None and cause in _CLIENT_GONE
+        backend = decision.candidate.backend if decision is not None else None
+        return Outcome(
+            request_id=self.request_id,
+            surface=self.surface.name,
+            model=self.model,
+            served_model=decision.model if decision is not None else "",
+            backend=backend.spec.name if backend is not None else "",
+            backend_type=backend.type if backend is not None else "",
+            status=self.status or (CLIENT_CLOSED_STATUS if gone else 0),
+            error=self.error or (str(cause) if cause is not None else ""),
+            streamed=self.streamed,
+            attempts=tuple(self.attempts),
+            route_reason=decision.reason if decision is not None else None,
+            fallback=decision is not None and decision.fallback,
+            usage=self.usage,
+            started_at=self.wall,
+            first_byte_seconds=self.first_byte,
+            seconds=seconds,
+            bytes_out=self.bytes_out,
+            client_closed=gone,
         )
 
 

@@ -55,6 +55,7 @@ class HttpClient:
         "_sockets",
         "_tasks",
         "_watch",
+        "rests",
     )
 
     def __init__(
@@ -73,6 +74,8 @@ class HttpClient:
         self._tasks = tasks
         self._limits = limits or UpstreamLimits()
         self._pool: Pool[UpstreamConnection] = Pool()
+        # Part of what connections tell their owner; each reply ends with it.
+        self.rests = self._pool.put
         self._places = Places(self._limits.max_connections) if self._limits.max_connections else None
         self._sockets = OpenSockets()
         self._connections: set[UpstreamConnection] = set()
@@ -225,10 +228,6 @@ class HttpClient:
         self._watch.add(connection)
         if self._closed:
             connection.end(None)
-
-    def rests(self, connection: UpstreamConnection) -> None:
-        """See :class:`~nexus.http.upstream_connection.ConnectionOwner`."""
-        self._pool.put(connection)
 
     def closing(self, connection: UpstreamConnection) -> None:
         """See :class:`~nexus.http.upstream_connection.ConnectionOwner`."""

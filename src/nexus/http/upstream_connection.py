@@ -8,6 +8,7 @@ in the pool.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from math import inf
 from typing import Protocol
 
@@ -29,8 +30,9 @@ class ConnectionOwner(Protocol):
         """The transport is up."""
         ...
 
-    def rests(self, connection: UpstreamConnection) -> None:
-        """The connection is fit for another exchange."""
+    @property
+    def rests(self) -> Callable[[UpstreamConnection], None]:
+        """Called when the connection is fit for another exchange."""
         ...
 
     def closing(self, connection: UpstreamConnection) -> None:

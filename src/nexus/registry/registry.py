@@ -47,10 +47,15 @@ class Registry:
     Args:
         clock: the time.
         rules: names and ranking.
+
+    Attributes:
+        snapshot: the newest one; replaced here and nowhere else.
     """
 
     def __init__(self, clock: Clock, rules: RoutingRules | None = None) -> None:
         self._clock = clock
+        # Two leases' worth of look-ups a request: the clock's own function at once.
+        self._now = clock.now
         self._records: dict[str, Record] = {}
         self._orders = itertools.count()
         self._turns = itertools.count()
@@ -59,22 +64,17 @@ class Registry:
         self._known: dict[str, None] = {}
         self._rows: tuple[ModelRow, ...] | None = None
         self._unrest = Unrest()
-        self._snapshot = empty_snapshot(RoutingRules() if rules is None else rules, self._unrest)
+        self.snapshot = empty_snapshot(RoutingRules() if rules is None else rules, self._unrest)
 
     # --- reading ---------------------------------------------------------------------------
 
-    @property
-    def snapshot(self) -> Snapshot:
-        """The newest snapshot."""
-        return self._snapshot
-
     def get(self, backend_id: str) -> Backend | None:
         """Return the backend with that id, or ``None``."""
-        return self._snapshot.backends.get(backend_id)
+        return self.snapshot.backends.get(backend_id)
 
     def by_model(self, model: str) -> tuple[Candidate, ...]:
         """Return who offers ``model`` (``x`` and ``x:latest`` are one), up or down."""
-        return self._snapshot.index.get(bare(model), ())
+        return self.snapshot.index.get(bare(model), ())
 
     def last_success(self, backend_id: str) -> float:
         """Return when a request last ended well there, in monotonic seconds; ``-inf`` for never."""
@@ -97,7 +97,7 @@ class Registry:
     def model_rows(self) -> tuple[ModelRow, ...]:
         """Return one row per model id and alias, sorted by id; kept until something changes."""
         if self._rows is None:
-            self._rows = model_rows(self._snapshot)
+            self._rows = model_rows(self.snapshot)
         return self._rows
 
     # --- backends --------------------------------------------------------------------------
@@ -197,8 +197,8 @@ class Registry:
     def set_rules(self, rules: RoutingRules) -> None:
         """Swap names and ranking; every decision sees either the old or the new."""
         keyed = rules.route_keyed_backends
-        keyed_changed = keyed is not self._snapshot.rules.route_keyed_backends
-        self._install(msgspec.structs.replace(self._snapshot, rules=rules, names=NameTable(rules)))
+        keyed_changed = keyed is not self.snapshot.rules.route_keyed_backends
+        self._install(msgspec.structs.replace(self.snapshot, rules=rules, names=NameTable(rules)))
         if keyed_changed:
             for record in self._records.values():
                 self._rebuild(record)
@@ -233,7 +233,7 @@ class Registry:
 
     def lease(self, candidate: Candidate) -> Lease:
         """Return the scope of one attempt on ``candidate``."""
-        return Lease(candidate, self._clock, self._turns)
+        return Lease(candidate, self._now, self._turns)
 
     def rest(self, candidate: Candidate, now: float, cause: str) -> None:
         """Rank the pair last for a moment."""
@@ -273,14 +273,14 @@ class Registry:
 
     def _rebuild(self, record: Record) -> None:
         before = record.candidates
-        record.rebuild(keyed_allowed=self._snapshot.rules.route_keyed_backends)
+        record.rebuild(keyed_allowed=self.snapshot.rules.route_keyed_backends)
         self._publish(before, record.candidates, record)
 
     def _publish(self, before: dict[str, Candidate], after: dict[str, Candidate], record: Record) -> None:
-        index = reindexed(self._snapshot.index, before, after, record.order)
+        index = reindexed(self.snapshot.index, before, after, record.order)
         records = self._records
         snapshot = msgspec.structs.replace(
-            self._snapshot,
+            self.snapshot,
             backends=MappingProxyType({key: record.backend for key, record in records.items()}),
             index=MappingProxyType(index),
             offers=MappingProxyType({key: record.candidates for key, record in records.items()}),
@@ -292,7 +292,7 @@ class Registry:
 
     def _install(self, snapshot: Snapshot) -> None:
         self._rows = None
-        self._snapshot = msgspec.structs.replace(snapshot, version=snapshot.version + 1, memory={})
+        self.snapshot = msgspec.structs.replace(snapshot, version=snapshot.version + 1, memory={})
 
     def _remember(self, models: Iterable[Model]) -> None:
         known = self._known
@@ -302,4 +302,4 @@ class Registry:
         known |= news
         for name in list(itertools.islice(known, max(0, len(known) - KNOWN_MODELS_MAX))):
             del known[name]
-        self._snapshot = msgspec.structs.replace(self._snapshot, known_models=frozenset(known))
+        self.snapshot = msgspec.structs.replace(self.snapshot, known_models=frozenset(known))
