@@ -132,3 +132,14 @@ def test_places_are_neither_lost_nor_doubled(limit: int, steps: list[tuple[str, 
         assert (places._taken, places._waiting) == ({}, {})
 
     asyncio.run(run())
+
+
+def test_one_origin_is_dropped_and_the_others_rest_on() -> None:
+    pool: Pool[Connection] = Pool()
+    gone, stays = Connection(pool), Connection(pool, THERE)
+    pool.put(gone)
+    pool.put(stays)
+    pool.drop(HERE)
+    pool.drop(HERE)
+    assert (gone.open, stays.open) == (False, True)
+    assert (pool.idle(HERE), pool.idle(THERE)) == (0, 1)
