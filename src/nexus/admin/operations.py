@@ -6,17 +6,17 @@ the process says so.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 import msgspec
 
+from nexus.admin.backends import Backends, Examine
 from nexus.admin.metadata import Resolve, refuse_metadata
 from nexus.admin.places import Places
-from nexus.backends.detect import Verdict
 from nexus.config.kinds import Mismatch, suggestion
 from nexus.config.manual import CHANGEABLE, FIELDS, Manual, manual_spec, read_fields, read_manual
-from nexus.domain import Backend, BackendSpec, BackendType, DiscoverySource
+from nexus.domain import Backend, BackendStatus, DiscoverySource
 from nexus.errors import Conflict, InvalidRequest, NotFound, Unprocessable
 from nexus.observe.events import EventLog
 from nexus.registry import BackendView, Registry
@@ -28,33 +28,6 @@ _STATES: Final = ("drain", "enabled")
 _NAME_BYTES: Final = 64
 _DISCOVERED: Final = "kept until Nexus ends or finds the backend anew"
 _STATIC: Final = "kept until Nexus ends or reads its configuration again"
-
-Examine = Callable[[BackendSpec], Awaitable[Verdict | None]]
-"""Asks a server what it is; ``None`` when it does not answer."""
-
-
-class Backends(Protocol):
-    """The one path by which backends come, change and go: the server's fleet."""
-
-    def put(self, spec: BackendSpec, kind: BackendType | None = None) -> Backend:
-        """Add a backend, or give a known one a new specification."""
-        ...
-
-    def remove(self, backend_id: str, *, drain: bool = True) -> bool:
-        """Take a backend out; with ``drain`` its running requests end first."""
-        ...
-
-    def drain(self, backend_id: str, draining: bool) -> bool:
-        """Let a backend take no new requests, or take them again."""
-        ...
-
-    def leaving(self, backend_id: str) -> bool:
-        """Tell whether a backend is forgotten as soon as its last request ends."""
-        ...
-
-    async def check(self, backend_id: str) -> Backend | None:
-        """Ask a backend now and return it as it is then."""
-        ...
 
 
 class Operations:
@@ -216,16 +189,25 @@ class Operations:
         return gone, view | ({"note": note} if note else {})
 
     async def check(self, reference: str) -> dict[str, Any]:
-        """Ask a backend now, and return its view after that.
+        """Ask a backend now.
+
+        Returns:
+            Its view after that, with this one check's result under ``check``: a status changes
+            only when several checks in a row agree.
 
         Raises:
             NotFound: there is no such backend, or no longer.
         """
         backend = self._find(reference)
-        checked = await self._backends.check(backend.id)
-        if checked is None:
+        await self._backends.check(backend.id)
+        now = self._registry.get(backend.id) or backend
+        look = await self._backends.look(msgspec.structs.replace(now.spec, type=now.type))
+        if self._registry.get(backend.id) is None:
             raise NotFound(f"'{backend.name}' was removed while it was checked.")
-        return self._view(backend.id)
+        result = {"status": BackendStatus.UNHEALTHY.value, "reason": "it does not answer"}
+        if look is not None:
+            result = {"status": look.report.status.value, "reason": look.report.reason}
+        return self._view(backend.id) | {"check": result}
 
     # --- who is there ----------------------------------------------------------------------
 
