@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 from tests.cli.support import Command, Stub
+from tests.support.fixtures import fleet, start
+
+__all__ = ["fleet", "nexus", "start", "stub"]
 
 
 @pytest.fixture
@@ -20,6 +23,13 @@ def nexus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     monkeypatch.setenv("HOME", str(tmp_path))
-    for name in ("NEXUS_API_KEY", "NEXUS_HOST", "NEXUS_PORT", "NEXUS_CONFIG", "NEXUS_BACKENDS"):
+    for name in (
+        "NEXUS_API_KEY",
+        "NEXUS_HOST",
+        "NEXUS_PORT",
+        "NEXUS_CONFIG",
+        "NEXUS_BACKENDS",
+        "NEXUS_ADMIN_TOKEN",
+    ):
         monkeypatch.delenv(name, raising=False)
     return Command()

@@ -11,7 +11,9 @@ COMMANDS = {
     "serve": Lazy("nexus.cli.serve:serve", "Run the gateway."),
     "demo": Lazy("nexus.demo.command:demo", "Watch two real servers, a chat, a kill -9 and the failover."),
     "models": Lazy("nexus.cli.models:models", "List the models that a running Nexus serves."),
-    "backends": Lazy("nexus.cli.backends:backends", "Look at the backends of a running Nexus."),
+    "backends": Lazy(
+        "nexus.cli.backends:backends", "Look at the backends of a running Nexus, and change them."
+    ),
     "health": Lazy("nexus.cli.health:health", "Ask a running Nexus how it is."),
     "config": Lazy("nexus.cli.config:config", "Write, check and show the configuration."),
     "completions": Lazy("nexus.cli.completions:completions", "Print a shell's completion script."),

@@ -7,18 +7,20 @@ from typing import Any
 
 import click
 
+from nexus.cli.administration import Administration, admin_options
+from nexus.cli.change_backends import add, check, drain, enable, remove
 from nexus.cli.detect import detect
-from nexus.cli.remote import Unanswered, connect, server_options
 from nexus.cli.show import duration, print_json, print_table
 from nexus.domain import BackendStatus
 
 
 @click.group()
 def backends() -> None:
-    """Look at the backends of a running Nexus."""
+    """Look at the backends of a running Nexus, and change them."""
 
 
-backends.add_command(detect)
+for command in (add, remove, drain, enable, check, detect):
+    backends.add_command(command)
 
 
 @backends.command("list")
@@ -27,13 +29,10 @@ backends.add_command(detect)
     type=click.Choice([status.value for status in BackendStatus]),
     help="Only those in this status.",
 )
-@server_options
-def list_backends(*, status: str | None, url: str | None, api_key: str | None, as_json: bool) -> None:
+@admin_options
+def list_backends(*, status: str | None, url: str | None, token_env: str | None, as_json: bool) -> None:
     """List the backends, their status and why."""
-    known = connect(url, api_key).get("/health?verbose=1").get("backends")
-    items = known.get("items") if isinstance(known, dict) else None
-    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-        raise Unanswered("This Nexus shows its backends only to callers on its own computer.")
+    items = Administration(url, token_env).list()
     chosen = [item for item in items if status is None or item.get("status") == status]
     if as_json:
         print_json(chosen)
@@ -61,7 +60,7 @@ def _row(item: dict[str, Any]) -> tuple[object, ...]:
     models, slots = item.get("models"), item.get("slots")
     return (
         item.get("name"),
-        f"{item.get('status')}, draining" if item.get("draining") else item.get("status"),
+        _status(item),
         _age(item.get("since")),
         " ".join(str(part) for part in (item.get("type"), item.get("version")) if part),
         len(models) if isinstance(models, list) else models,
@@ -71,6 +70,11 @@ def _row(item: dict[str, Any]) -> tuple[object, ...]:
         item.get("url"),
         item.get("reason"),
     )
+
+
+def _status(item: dict[str, Any]) -> object:
+    state = "leaving" if item.get("leaving") else "draining" if item.get("draining") else ""
+    return f"{item.get('status')}, {state}" if state else item.get("status")
 
 
 def _age(since: object) -> object:

@@ -23,9 +23,17 @@ _EVERYWHERE: Final[Mapping[str, str]] = {"0.0.0.0": "127.0.0.1", "::": "::1"}  #
 
 
 class Unanswered(click.ClickException):
-    """The server did not give what was asked for: one sentence on what to do, exit code 1."""
+    """The server did not give what was asked for: one sentence on what to do, exit code 1.
+
+    Attributes:
+        status: of an answer that Nexus gave on purpose, or 0.
+    """
 
     exit_code = 1
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class Server(NamedTuple):
@@ -34,12 +42,16 @@ class Server(NamedTuple):
     Attributes:
         url: scheme, host and port.
         tls: how its certificate is checked; None for http.
-        key: what it is shown as the client's key.
+        key: what it is shown as the client's key, or as the administration's token.
+        asks_for: how a missing or wrong key is given, for the person who is told of it.
+        timeout: seconds for each step of an answer.
     """
 
     url: SplitResult
     tls: ssl.SSLContext | None
     key: str | None
+    asks_for: str = "a key: give --api-key KEY or set NEXUS_API_KEY"
+    timeout: float = TIMEOUT_SECONDS
 
     def get(self, path: str) -> dict[str, Any]:
         """Ask for ``path`` and return the JSON object it answers.
@@ -47,16 +59,28 @@ class Server(NamedTuple):
         Raises:
             Unanswered: nothing answers, not in time, not with 200, or it is not Nexus.
         """
+        return self.ask("GET", path)
+
+    def ask(self, method: str, path: str, content: Mapping[str, object] | None = None) -> dict[str, Any]:
+        """Send ``content`` as JSON, if there is any, and return the JSON object that is answered.
+
+        Raises:
+            Unanswered: nothing answers, not in time, not with success, or it is not Nexus.
+        """
         headers = {"Accept": "application/json"}
         if self.key:
             headers["Authorization"] = f"Bearer {self.key}"
+        sent = None
+        if content is not None:
+            headers["Content-Type"] = "application/json"
+            sent = json.dumps(content).encode()
         connection = self._connection()
         try:
-            connection.request("GET", path, headers=headers)
+            connection.request(method, path, sent, headers)
             response = connection.getresponse()
             status, body = response.status, response.read(MAX_BYTES)
         except TimeoutError:
-            raise Unanswered(f"{self._name} did not answer within {TIMEOUT_SECONDS:.0f} s.") from None
+            raise Unanswered(f"{self._name} did not answer within {self.timeout:.0f} s.") from None
         except ssl.SSLError as error:
             raise Unanswered(f"{self._name} does not show a certificate to trust: {error.reason}.") from None
         except OSError as error:
@@ -82,9 +106,9 @@ class Server(NamedTuple):
     def _connection(self) -> http.client.HTTPConnection:
         host = self.url.hostname or ""
         if self.tls is None:
-            return http.client.HTTPConnection(host, self.url.port or 80, timeout=TIMEOUT_SECONDS)
+            return http.client.HTTPConnection(host, self.url.port or 80, timeout=self.timeout)
         port = self.url.port or 443
-        return http.client.HTTPSConnection(host, port, timeout=TIMEOUT_SECONDS, context=self.tls)
+        return http.client.HTTPSConnection(host, port, timeout=self.timeout, context=self.tls)
 
     def _read(self, status: int, body: bytes) -> dict[str, Any]:
         try:
@@ -94,12 +118,12 @@ class Server(NamedTuple):
         if not isinstance(answer, dict):
             raise self.not_nexus()
         if status == 401:
-            raise Unanswered(f"{self._name} wants a key: give --api-key KEY or set NEXUS_API_KEY.")
-        if status != 200:
+            raise Unanswered(f"{self._name} wants {self.asks_for}.")
+        if not 200 <= status <= 299:
             error = answer.get("error")
             if not isinstance(error, dict):
                 raise self.not_nexus()
-            raise Unanswered(f"{self._name} answered {status}: {error.get('message')}")
+            raise Unanswered(f"{self._name} answered {status}: {error.get('message')}", status)
         return answer
 
 
