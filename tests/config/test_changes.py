@@ -155,7 +155,7 @@ def test_what_is_told() -> None:
         'routing.aliases."a": "x" -> nothing',
         'routing.aliases."b": "x" -> "y"',
         'routing.aliases."c": nothing -> "z"',
-        "client keys: changed",
+        "keys: changed",
     )
 
 

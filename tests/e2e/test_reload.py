@@ -193,7 +193,7 @@ async def test_client_keys_of_a_file_are_exchanged(fleet: FakeFleet, tmp_path: P
         assert [await status("first"), await status("second")] == [200, 401]
         keys.write_text("second\n")
         reloading.hang_up()
-        await reloading.said("  client keys: changed")
+        await reloading.said("  keys: changed")
         assert [await status("first"), await status("second")] == [401, 200]
 
 

@@ -33,7 +33,6 @@ RESTART: Final = frozenset(
         "discovery.advertise",
         "discovery.open",
         "admin.enabled",
-        "admin.token_env",
     }
 )
 """Settings that are read once, when the process starts."""
@@ -68,7 +67,7 @@ class Changes(msgspec.Struct, frozen=True):
         added: backends that only the second configuration has.
         changed: backends that both have, before and after.
         removed: backends that only the first one has.
-        keys: clients must show other keys.
+        keys: clients, or those who administer, must show other keys.
     """
 
     settings: tuple[SettingChange, ...] = ()
@@ -103,7 +102,7 @@ def difference(old: Loaded, new: Loaded) -> Changes:
             if name in before and before[name] != backend
         ),
         removed=tuple(backend for name, backend in before.items() if name not in after),
-        keys=set(old.client_keys) != set(new.client_keys),
+        keys=set(old.client_keys) != set(new.client_keys) or old.admin_token != new.admin_token,
     )
 
 
@@ -161,7 +160,7 @@ def _lines(changes: Changes) -> Iterator[str]:
             later = " (needs a restart)" if change.restart else ""
             yield f"{change.key}: {_shown(change.was)} -> {_shown(change.now)}{later}"
     if changes.keys:
-        yield "client keys: changed"
+        yield "keys: changed"
 
 
 def _backend_lines(before: BackendSpec, after: BackendSpec) -> Iterator[str]:

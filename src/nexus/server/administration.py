@@ -9,17 +9,15 @@ import msgspec
 from nexus.admin.door import AdminDoor, one_time_token
 from nexus.admin.front import AdminApp
 from nexus.admin.operations import Operations
-from nexus.backends.detect import Verdict, detect, known_host
 from nexus.config.load import Loaded
 from nexus.config.state_folder import state_folder
-from nexus.domain import BackendSpec, Secret
-from nexus.http.resolve import SystemResolver
+from nexus.domain import Secret
+from nexus.http.resolve import Resolver
 from nexus.registry.registry import Registry
 from nexus.server.fleet import Fleet
-from nexus.services.backend_watch import MakeProbe
 from nexus.services.discovery.container import in_container
 from nexus.services.kept_backends import KeptBackends
-from nexus.tasks import Clock, TaskOwner
+from nexus.tasks import Clock
 
 
 class Administration(msgspec.Struct, frozen=True):
@@ -42,8 +40,7 @@ def administration(
     registry: Registry,
     fleet: Fleet,
     *,
-    make_probe: MakeProbe,
-    tasks: TaskOwner,
+    resolver: Resolver,
     clock: Clock,
     environ: Mapping[str, str],
 ) -> Administration:
@@ -53,20 +50,15 @@ def administration(
         loaded: the configuration.
         registry: what is shown.
         fleet: what is acted through.
-        make_probe: gives a way to ask a server that is not registered.
-        tasks: own the look-ups of names.
+        resolver: finds the addresses of names.
         clock: the time.
         environ: where keys and the state folder are named.
     """
-
-    async def examine(spec: BackendSpec) -> Verdict | None:
-        return known_host(spec.origin) or await detect(make_probe(spec))
-
     operations = Operations(
         registry,
         fleet,
-        examine=examine,
-        resolve=SystemResolver(tasks).resolve,
+        examine=fleet.examine,
+        resolve=resolver.resolve,
         kept=KeptBackends(state_folder(environ), clock),
         environ=environ,
     )

@@ -18,6 +18,7 @@ from nexus.gateway.exchange import Exchanges
 from nexus.gateway.pages import Pages
 from nexus.gateway.upstream_request import Targets
 from nexus.http.client import HttpClient
+from nexus.http.resolve import SystemResolver
 from nexus.http.server import HttpServer
 from nexus.observe.hub import OutcomeHub
 from nexus.observe.logs import RequestLog
@@ -64,12 +65,14 @@ class Nexus:
         self.lifecycle = Lifecycle(
             clock.now(), self._has_backend, needs_backend=config.server.ready_needs_backend
         )
+        self._resolver = SystemResolver(self._client_tasks)
         self.client = HttpClient(
             clock=clock,
             watch=self._watch,
             tasks=self._client_tasks,
             limits=settings.upstream_limits(loaded),
             environ=environ,
+            resolver=self._resolver,
         )
         self.metrics = RequestMetrics(self._backend_rows)
         self.request_log = RequestLog(writer, config.logging.format)
@@ -102,8 +105,7 @@ class Nexus:
             loaded,
             self.registry,
             self.fleet,
-            make_probe=self._make_probe,
-            tasks=self._client_tasks,
+            resolver=self._resolver,
             clock=clock,
             environ=environ,
         )
@@ -202,8 +204,9 @@ class Nexus:
         for view in self.registry.views():
             yield view.name, view.type, view.status == BackendStatus.HEALTHY, view.in_flight
 
-    def _make_probe(self, spec: BackendSpec) -> Probe:
+    def _make_probe(self, spec: BackendSpec, seconds: float | None = None) -> Probe:
         timeout = self.loaded.config.health_check.timeout_seconds
+        timeout = timeout if seconds is None else min(seconds, timeout)
         return HttpProbe(self.client, spec, timeout, gateway_id=self.gateway_id)
 
     def _gateway(self) -> Gateway:

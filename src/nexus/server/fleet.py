@@ -13,8 +13,8 @@ from typing import Final
 
 import msgspec
 
-from nexus.backends.base import Adapter, Report
-from nexus.backends.detect import detect, known_host
+from nexus.backends.base import Adapter, Probe, Report
+from nexus.backends.detect import Verdict, detect, known_host
 from nexus.backends.offering import offered
 from nexus.domain import Backend, BackendSpec, BackendStatus, BackendType, DiscoverySource, Origin
 from nexus.gateway.upstream_request import Targets
@@ -22,13 +22,18 @@ from nexus.http.client import HttpClient
 from nexus.observe.events import EventLog
 from nexus.protocol.surfaces import surfaces_of
 from nexus.registry.registry import Registry
-from nexus.services.backend_watch import MakeProbe
 from nexus.services.health import HealthService
 from nexus.tasks import Clock, TaskOwner
 
 _log: Final = EventLog("fleet")
 
 DRAIN_POLL_SECONDS: Final = 0.1
+EXAMINE_SECONDS: Final = 2.0
+"""For each question to a server of which nothing is known: it may be none at all."""
+
+MakeProbe = Callable[[BackendSpec, float | None], Probe]
+"""Gives a way to ask a backend, within at most these seconds for each question."""
+
 _CONFIGURED: Final = frozenset({DiscoverySource.STATIC, DiscoverySource.MANUAL})
 
 
@@ -53,7 +58,7 @@ class Fleet:
         client: keeps connections.
         targets: keeps what requests to each backend share.
         adapters: the dialects.
-        make_probe: gives a way to ask a backend that is not registered.
+        make_probe: gives a way to ask a backend, registered or not.
         clock: the time.
     """
 
@@ -100,6 +105,13 @@ class Fleet:
         """Call ``listener`` after a backend that somebody configured came, changed or went."""
         self._listeners.append(listener)
 
+    async def examine(self, spec: BackendSpec) -> Verdict | None:
+        """Ask a server what it is, and nothing more; ``None`` when it does not answer."""
+        probe = self._make_probe(spec, EXAMINE_SECONDS)
+        return known_host(spec.origin) or await detect(
+            probe, api_root=spec.api_root, native_root=spec.native_root
+        )
+
     async def look(self, spec: BackendSpec) -> Look | None:
         """Ask a server what it is and has, so that it can serve from the moment it is registered.
 
@@ -109,14 +121,13 @@ class Fleet:
         Returns:
             What it said, or ``None`` when it is not known what it is.
         """
-        probe = self._make_probe(spec)
         kind = spec.type
         if kind is None:
-            verdict = known_host(spec.origin) or await detect(probe)
+            verdict = await self.examine(spec)
             if verdict is None:
                 return None
             kind = verdict.type
-        report = await self._adapters[kind].poll(probe, {})
+        report = await self._adapters[kind].poll(self._make_probe(spec, None), {})
         return Look(spec.type or report.type or kind, report)
 
     def put(self, spec: BackendSpec, kind: BackendType | None = None, look: Look | None = None) -> Backend:

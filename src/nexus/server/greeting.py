@@ -1,34 +1,89 @@
-"""What the person at the terminal is told at the start."""
+"""What the person at the terminal is told."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Final
+
+from nexus.admin.door import token_line
+from nexus.config.schema import DiscoveryConfig
 from nexus.domain import Backend, BackendStatus
+from nexus.observe.events import printable
 from nexus.server.compose import Nexus
+
+_MODELS_SHOWN: Final = 5
 
 
 def opening(nexus: Nexus) -> list[str]:
     """Return what is known as soon as the port is bound: addresses and doubts."""
     lines = [f"Nexus listens on {nexus.base_url}", f"Base URL for OpenAI clients: {nexus.base_url}/v1"]
-    lines += [f"Warning: {warning}" for warning in nexus.loaded.warnings]
-    return lines
+    token = nexus.administration.one_time_token
+    if token is not None:
+        lines.append(token_line(token, nexus.base_url))
+    return [*lines, *(f"Warning: {warning}" for warning in nexus.loaded.warnings)]
 
 
 def fleet(nexus: Nexus) -> list[str]:
-    """Return what the first round of checks found, or what to do when there is nothing."""
+    """Return what the first round found, or what was tried and what to do when there is nothing."""
     backends = nexus.registry.snapshot.backends.values()
-    if not backends:
-        return [
-            "No backend is configured. Name one now:",
-            "  nexus serve --backend http://127.0.0.1:11434",
-            "or write a nexus.toml ('nexus config init' makes one).",
-            "To try Nexus without a server of your own: nexus demo",
-        ]
-    return [_describe(backend) for backend in backends]
+    return [describe(backend) for backend in backends] or _nothing(nexus.loaded.config.discovery)
 
 
-def _describe(backend: Backend) -> str:
+def describe(backend: Backend) -> str:
+    """Return one line about a backend: what it is, where it was found, and what it serves."""
+    where = f", {backend.spec.found_by}" if backend.spec.found_by else ""
     if backend.status is BackendStatus.HEALTHY:
         names = [model.id for model in backend.models]
-        shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-        return f"Found {backend.name} ({backend.type}): {shown or 'no models'}"
-    return f"Not usable now: {backend.name} ({backend.type}) is {backend.status}: {backend.reason}"
+        more = f" and {len(names) - _MODELS_SHOWN} more" if len(names) > _MODELS_SHOWN else ""
+        shown = ", ".join(names[:_MODELS_SHOWN]) + more
+        # Names and models are a server's own words.
+        return printable(f"Found {backend.name} ({backend.type}{where}): {shown or 'no models'}")
+    return printable(
+        f"Not usable now: {backend.name} ({backend.type}{where}) is {backend.status}: {backend.reason}"
+    )
+
+
+class Newcomers:
+    """Tells of each backend once: when it serves for the first time after the greeting.
+
+    Args:
+        nexus: whose backends.
+        announce: takes the lines.
+    """
+
+    def __init__(self, nexus: Nexus, announce: Callable[[str], None]) -> None:
+        self._registry = nexus.registry
+        self._announce = announce
+        backends = nexus.registry.snapshot.backends.values()
+        self._told = {backend.id for backend in backends if backend.status is BackendStatus.HEALTHY}
+        self._registry.subscribe(self._changed)
+
+    def _changed(self, _: Backend, backend: Backend) -> None:
+        if backend.status is not BackendStatus.HEALTHY or backend.id in self._told:
+            return
+        # Whoever has gone is told of again when it comes back.
+        self._told &= self._registry.snapshot.backends.keys()
+        self._told.add(backend.id)
+        self._announce(describe(backend))
+
+
+def _nothing(discovery: DiscoveryConfig) -> list[str]:
+    looked = "No inference server was found: looked at " + " and ".join(_tried(discovery)) + "."
+    first = [looked] if discovery.enabled else ["No backend is configured, and discovery is off."]
+    if discovery.enabled and discovery.probe_local:
+        first.append(f"Start one on this computer and it is used within {discovery.probe_seconds:g} s.")
+    return [
+        *first,
+        "To name one now:",
+        "  nexus serve --backend http://127.0.0.1:11434",
+        "or write a nexus.toml ('nexus config init' makes one).",
+        "To try Nexus without a server of your own: nexus demo",
+    ]
+
+
+def _tried(discovery: DiscoveryConfig) -> list[str]:
+    tried = ["OLLAMA_HOST and the usual ports of this computer"] if discovery.probe_local else []
+    if discovery.peers:
+        tried.append(f"the peers {', '.join(discovery.peers)}")
+    types = ", ".join(name.removesuffix(".").removesuffix(".local") for name in discovery.service_types)
+    return [*tried, f"what the network announces ({types})"] if types else tried or ["nothing"]

@@ -23,6 +23,7 @@ from nexus.observe import logs
 from nexus.observe.events import EventLog
 from nexus.observe.writer import LineWriter
 from nexus.server import settings
+from nexus.server.administration import admin_door
 from nexus.server.compose import Nexus
 from nexus.server.fleet import Look
 from nexus.services.config_watch import ConfigWatch, watchable
@@ -138,6 +139,9 @@ class Reloader:
             nexus.fleet.remove(spec.id)
         nexus.registry.set_rules(nexus.loaded.rules)
         nexus.gateway.reconfigure(settings.gateway_settings(nexus.loaded, nexus.gateway_id))
+        admin = nexus.administration
+        if admin.app is not None:
+            admin.app.reconfigure(admin_door(nexus.loaded, admin.one_time_token))
         nexus.dispatcher.set_timeouts(settings.timeouts(nexus.loaded))
         nexus.lifecycle.needs_backend = config.server.ready_needs_backend
         if changes.touches("health_check"):

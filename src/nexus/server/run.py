@@ -18,7 +18,7 @@ from nexus.observe import logs
 from nexus.observe.events import EventLog
 from nexus.observe.writer import LineWriter
 from nexus.server.compose import Nexus
-from nexus.server.greeting import fleet, opening
+from nexus.server.greeting import Newcomers, fleet, opening
 from nexus.server.reload import Reloader
 from nexus.tasks import TaskOwner
 
@@ -90,6 +90,7 @@ async def _serve(loaded: Loaded, source: Source, writer: LineWriter, announce: A
         if not signals.first.is_set():
             for line in fleet(nexus):
                 announce(line)
+            Newcomers(nexus, announce)
             reloader.start()
         _settle_memory()
         await signals.first.wait()
