@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
+import pytest
 from tests.services.discovery.sockets import PATIENCE, free_port
 from tests.services.discovery.watching import SteppedClock
 
@@ -144,3 +146,42 @@ async def test_nexus_itself_is_not_even_asked() -> None:
             await here.clock.look(3)
             assert here.examined == []
             assert here.backends == []
+
+
+@pytest.mark.parametrize("environ", [{}, {"OLLAMA_HOST": "127.0.0.1:{port}"}], ids=["port", "environment"])
+@pytest.mark.parametrize(
+    "unnoticed",
+    [
+        pytest.param(False, id="seen closed"),
+        pytest.param(
+            True,
+            id="between looks",
+            marks=pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells who listens"),
+        ),
+    ],
+)
+async def test_a_server_that_takes_the_port_of_a_web_page_is_found(
+    environ: dict[str, str], unnoticed: bool
+) -> None:
+    port = free_port()
+    named = {name: value.format(port=port) for name, value in environ.items()}
+
+    async def page(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if await reader.read(4096):
+            writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno")
+        writer.close()
+
+    web = await asyncio.start_server(page, "127.0.0.1", port)
+    async with FakeFleet() as fleet, machine(port, environ=named, peers=[]) as here:
+        sources = 1 + len(named)
+        assert here.backends == []
+        asked = len(here.examined)
+        await here.clock.look(sources)
+        assert len(here.examined) == asked
+        web.close()
+        await web.wait_closed()
+        if not unnoticed:
+            await here.clock.look(sources)
+        await fleet.add("ollama", port=port)
+        await here.clock.look(sources)
+        await here.until(lambda: len(here.backends) == 1)

@@ -100,6 +100,9 @@ class Finds:
             server.rest()
         else:
             rest = server.keys - {key}
+            if self._sightings[key].source is DiscoverySource.LOCAL:
+                # A port that closed may be another program's when it opens again.
+                server.tried = frozenset()
             self._drop(key)
             if rest:
                 self._regroup(rest)
