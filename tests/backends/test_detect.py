@@ -144,9 +144,6 @@ CASES: dict[str, tuple[dict[str, Script], Script, BackendType, bool, str]] = {
         True,
         "",
     ),
-    "another Node server that answers 200 to anything": (
-        {"/v1/models": listed("me", X_Powered_By="Express")}, ANYTHING, BackendType.GENERIC, False, "",
-    ),
     "SGLang with its Ollama shim (wire.md fact 3)": (
         {"/v1/models": listed("sglang"), "/api/version": synthetic({"version": "0.6.0"}), "/": OLLAMA_ROOT},
         NOT_FOUND,
@@ -180,9 +177,6 @@ CASES: dict[str, tuple[dict[str, Script], Script, BackendType, bool, str]] = {
     ),
     "a Nexus of old over vLLM": (
         {"/v1/models": listed("vllm", Server="nexus")}, NOT_FOUND, BackendType.GENERIC, True, "",
-    ),
-    "models of several owners": (
-        {"/v1/models": listed("vllm", "openai")}, NOT_FOUND, BackendType.GENERIC, False, "",
     ),
     "a server that breaks after its list": (
         {"/v1/models": listed("library")}, REFUSED, BackendType.GENERIC, False, "",

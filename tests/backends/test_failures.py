@@ -13,6 +13,7 @@ from nexus.domain import BackendType, FailureKind
 O, V, L = BackendType.OLLAMA, BackendType.VLLM, BackendType.LLAMACPP  # noqa: E741 (columns of the table)
 M, X, S = BackendType.LMSTUDIO, BackendType.EXO, BackendType.SGLANG
 A, G = BackendType.OPENAI, BackendType.GENERIC
+I, T = BackendType.LOCALAI, BackendType.TGI  # noqa: E741 (columns of the table)
 K = FailureKind
 
 
@@ -121,9 +122,34 @@ OTHERS = [
         K.BUSY,
         "wire.md 2",
     ),
-    (G, 429, {"error": "Model is overloaded", "error_type": "overloaded"}, K.BUSY, "TGI"),
-    (G, 503, {"error": "model is loading", "loading": {"state": "loading"}}, K.LOADING, "wire.md 2, LocalAI"),
-    (G, 503, {"error": {"message": "soon"}, "loading": {"state": "queued"}}, K.LOADING, "wire.md 2, LocalAI"),
+    (T, 429, {"error": "Model is overloaded", "error_type": "overloaded"}, K.BUSY, "TGI"),
+    (T, 200, {"error": "Model is overloaded", "error_type": "overloaded"}, K.BUSY, "as a first event"),
+    (T, 200, nested("no", http_status_code=429), K.BUSY, "wire.md 6, in a stream"),
+    (
+        T,
+        424,
+        {"error": "Request failed during generation: x", "error_type": "generation"},
+        K.SERVER_ERROR,
+        "TGI",
+    ),
+    (
+        T,
+        422,
+        {"error": "`temperature` must be strictly positive", "error_type": "validation"},
+        K.CLIENT_ERROR,
+        "TGI",
+    ),
+    (T, 503, {"error": "unhealthy", "error_type": "healthcheck"}, K.BUSY, "wire.md 2"),
+    (I, 503, {"error": "model is loading", "loading": {"state": "loading"}}, K.LOADING, "wire.md 2, LocalAI"),
+    (I, 503, {"error": {"message": "soon"}, "loading": {"state": "queued"}}, K.LOADING, "wire.md 2, LocalAI"),
+    (I, 500, nested("rpc error: code = Unavailable desc = EOF", code=500), K.SERVER_ERROR, "LocalAI"),
+    (
+        I,
+        404,
+        nested('model "x" not found', code="model_not_found"),
+        K.UNKNOWN_MODEL,
+        "LocalAI: code is a string, too",
+    ),
     (L, 200, nested("Loading model", type="unavailable_error", code=503), K.LOADING, "as a first event"),
     (
         G,

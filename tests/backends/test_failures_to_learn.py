@@ -13,6 +13,7 @@ from nexus.domain import BackendType, FailureKind
 O, V, L = BackendType.OLLAMA, BackendType.VLLM, BackendType.LLAMACPP  # noqa: E741 (columns of the table)
 M, X, S = BackendType.LMSTUDIO, BackendType.EXO, BackendType.SGLANG
 A, G = BackendType.OPENAI, BackendType.GENERIC
+I, T = BackendType.LOCALAI, BackendType.TGI  # noqa: E741 (columns of the table)
 K = FailureKind
 
 
@@ -25,6 +26,8 @@ def bare(message: str) -> dict[str, object]:
 
 
 MISSING = [
+    (T, 404, b"", "surface:chat", "TGI has no body for an unknown path"),
+    (T, 422, {"error": "Tool error: grammar is not supported", "error_type": "tool_error"}, "tools", "TGI"),
     (G, 404, b"<html><title>404 Not Found</title></html>", "surface:chat", "nginx"),
     (G, 404, b"Cannot POST /v1/chat/completions", "surface:chat", "Express"),
     (O, 400, nested('"nomic-embed-text" does not support chat'), "surface:chat", "Ollama routes.go"),
@@ -122,7 +125,14 @@ OVERFLOW = [
         "SGLang",
     ),
     (
-        G,
+        I,
+        500,
+        nested("rpc error: desc = request (9031 tokens) exceeds the available context size (2048 tokens)"),
+        2048,
+        "LocalAI passes llama.cpp's on",
+    ),
+    (
+        T,
         422,
         {
             "error": "`inputs` tokens + `max_new_tokens` must be <= 4096. Given: 5000",

@@ -13,7 +13,18 @@ from tests.support.gateway import RunningGateway, Serve, backend_toml
 from nexus.registry.views import BackendView, PairView
 from nexus.testing import FakeBackend, FakeFleet, FakeModel
 
-KINDS: Final = ("ollama", "vllm", "llamacpp", "lmstudio", "exo", "sglang", "openai", "generic")
+KINDS: Final = (
+    "ollama",
+    "vllm",
+    "llamacpp",
+    "lmstudio",
+    "exo",
+    "sglang",
+    "localai",
+    "tgi",
+    "openai",
+    "generic",
+)
 SSE: Final = "text/event-stream"
 ABLE: Final = FakeModel("m", vision=True, tools=True, embeddings=True)
 

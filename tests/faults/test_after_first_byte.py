@@ -14,7 +14,7 @@ from nexus import testing
 from nexus.domain import FailureKind
 from nexus.testing import FakeFleet, Fault, Stage
 
-NATIVE_MESSAGES = ("ollama", "vllm", "llamacpp", "lmstudio", "exo", "sglang")
+NATIVE_MESSAGES = ("ollama", "vllm", "llamacpp", "lmstudio", "exo", "sglang", "localai")
 NATIVE_RESPONSES = (*NATIVE_MESSAGES, "openai")
 
 

@@ -20,8 +20,8 @@ async def test_loading_is_shown_as_such(fleet: FakeFleet, start: Serve, kind: st
     pair.bad.next(testing.Loading(retry_after="5"))
     served_by_the_other(await pair.gateway.chat(stream=stream), pair, stream=stream)
     failure = (await pair.gateway.outcome()).attempts[0].failure
-    # SGLang says it without a word, and OpenAI has nothing to load.
-    assert failure == ("busy" if kind in ("sglang", "openai") else "loading")
+    # SGLang and TGI say it without a word, and OpenAI has nothing to load.
+    assert failure == ("busy" if kind in ("sglang", "tgi", "openai") else "loading")
     pair.shows(Effect.LOADING if failure == "loading" else Effect.BUSY, failure, counted=True)
     assert 4 < pair.model.busy_seconds <= 5
 

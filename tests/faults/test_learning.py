@@ -13,7 +13,7 @@ from nexus import testing
 from nexus.testing import FakeBackend, FakeFleet, FakeModel
 
 Capability = Literal["vision", "tools", "embeddings"]
-EMBEDDING = [kind for kind in KINDS if kind != "exo"]
+EMBEDDING = [kind for kind in KINDS if kind not in ("exo", "tgi")]
 
 
 async def _ask(gateway: RunningGateway, what: str, *, stream: bool) -> RawReply:
@@ -62,7 +62,14 @@ async def test_a_missing_capability_is_known_false_until_the_model_list_changes(
     if kind == "llamacpp":
         # One model a server: a change of list is a change of what it can do.
         pair.bad.set_models([FakeModel("m", vision=what != "vision", tools=True, embeddings=True)])
+    if kind == "tgi":
+        # It tells of its one model nothing but the name: another one is another list.
+        pair.bad.set_models([FakeModel("another")])
+        pair.gateway.nexus.registry.wish_refresh("bad")
+        await pair.gateway.until(lambda: [model.id for model in pair.view.models] == ["another"])
+        pair.bad.set_models([ABLE])
     pair.gateway.nexus.registry.wish_refresh("bad")
+    await pair.gateway.until(lambda: "m" in {model.id for model in pair.view.models})
     await pair.gateway.until(lambda: not pair.model.lacks_surfaces and _forgotten(pair, what))
     reply = await _ask(pair.gateway, what, stream=stream)
     if kind != "llamacpp":

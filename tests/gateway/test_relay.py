@@ -6,9 +6,10 @@ import pytest
 from tests.support.gateway import Serve, chat_body
 from tests.support.recorder import recording
 
+from nexus.domain import BackendType
 from nexus.testing import FakeFleet, FakeModel
 
-KINDS = ("ollama", "vllm", "llamacpp", "lmstudio", "exo", "sglang", "openai", "generic")
+KINDS = tuple(kind.value for kind in BackendType)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -108,7 +108,8 @@ class Loading(Fault):
         """Send it."""
         reply = exchange.dialect.fixture("loading")
         if self.retry_after is not None:
-            reply = reply.with_headers([("Retry-After", self.retry_after)])
+            kept = tuple(header for header in reply.headers if header[0].lower() != b"retry-after")
+            reply = replace(reply, headers=kept).with_headers([("Retry-After", self.retry_after)])
         yield from exchange.send(reply)
 
 
