@@ -102,7 +102,7 @@ async def test_static_ones_are_changed_in_memory_and_never_deleted(fleet: FakeFl
     admin = Admin(gateway)
     reply = await admin.patch(backend.name, priority=1, slots=3)
     assert (reply.status, reply.json["priority"], reply.json["slots"]) == (200, 1, 3)
-    assert "configuration again" in reply.json["note"]
+    assert "entry in its configuration" in reply.json["note"]
     assert reply.json["status"] == "healthy"
     reply = await admin.patch(backend.name, slots=None)
     assert reply.json["slots"] != 3

@@ -12,6 +12,8 @@ import pytest
 from tests.admin.asking import Admin
 from tests.support.gateway import backend_toml, serve
 
+from nexus.config.load import load
+from nexus.domain import BackendSpec
 from nexus.testing import FakeFleet, FakeModel
 
 
@@ -107,3 +109,32 @@ async def test_a_corrupt_file_or_an_unwritable_folder_stops_nothing(fleet: FakeF
         assert reply.status == 201
         assert "not kept" in reply.json["note"]
         assert (await admin.gateway.chat()).status == 200
+
+
+async def test_a_configuration_that_names_an_added_server_takes_it_over(
+    fleet: FakeFleet, tmp_path: Path
+) -> None:
+    backend = await fleet.add("vllm", models=[FakeModel("m")], name="box")
+    async with running("", tmp_path) as admin:
+        await admin.add(url=backend.url, name="mine")
+        nexus = admin.gateway.nexus
+        (static,) = load_spec(backend_toml(backend), tmp_path)
+        nexus.fleet.put(static)
+        assert list(await admin.list()) == ["box"]
+        assert (await admin.gateway.chat()).status == 200
+
+
+async def test_switched_off_nothing_added_is_used(fleet: FakeFleet, tmp_path: Path) -> None:
+    backend = await fleet.add("vllm", models=[FakeModel("m")])
+    async with running("", tmp_path) as admin:
+        await admin.add(url=backend.url, name="a")
+    async with running("[admin]\nenabled = false\n", tmp_path) as admin:
+        assert admin.gateway.nexus.registry.views() == ()
+    async with running("", tmp_path) as admin:
+        assert list(await admin.list()) == ["a"]
+
+
+def load_spec(toml: str, folder: Path) -> tuple[BackendSpec, ...]:
+    path = folder / "other.toml"
+    path.write_text(toml)
+    return load(path, {}).config.backends

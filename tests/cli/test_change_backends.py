@@ -93,7 +93,7 @@ async def test_a_change_that_does_not_last_says_so(nexus: Command, fleet: FakeFl
     ask = Asked(nexus, await start(backend_toml(backend)))
     result = await ask("drain", "box")
     assert result.exit_code == 0
-    assert "until Nexus ends or reads its configuration again" in result.stderr
+    assert "until Nexus ends or the backend" in result.stderr
 
 
 async def test_the_token_is_shown_from_the_environment(

@@ -27,7 +27,7 @@ _log: Final = EventLog("admin")
 _STATES: Final = ("drain", "enabled")
 _NAME_BYTES: Final = 64
 _DISCOVERED: Final = "kept until Nexus ends or finds the backend anew"
-_STATIC: Final = "kept until Nexus ends or reads its configuration again"
+_STATIC: Final = "kept until Nexus ends or the backend's entry in its configuration changes"
 
 
 class Operations:
@@ -74,6 +74,13 @@ class Operations:
             self._backends.put(spec)
             if manual.draining:
                 self._backends.drain(spec.id, draining=True)
+
+    def give_way(self) -> None:
+        """Let those go that were added and that the configuration has by now, under whatever name."""
+        for spec in self._places.doubled():
+            if not self._backends.leaving(spec.id):
+                _log.info("an added backend gives way to the configuration", backend=spec.name)
+                self._backends.remove(spec.id)
 
     def views(self) -> list[dict[str, Any]]:
         """Return every backend as it may be shown, in the order in which they came."""

@@ -86,6 +86,12 @@ class Places:
             number += 1
         return name
 
+    def doubled(self) -> list[BackendSpec]:
+        """Return those that were added and are at the address of one in the configuration."""
+        static = {_spec_place(spec) for spec in self._specs() if spec.source is DiscoverySource.STATIC}
+        added = [spec for spec in self._specs() if spec.source is DiscoverySource.MANUAL]
+        return [spec for spec in added if _spec_place(spec) in static]
+
     def _specs(self) -> Iterator[BackendSpec]:
         return (backend.spec for backend in self._registry.snapshot.backends.values())
 

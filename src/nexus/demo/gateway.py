@@ -106,6 +106,8 @@ class DemoGateway:
             for number, (name, url) in enumerate(self._backends.items(), 1)
         ]
         own = f'[server]\nport = {self.port}\n[discovery]\nenabled = false\n[logging]\nlevel = "warning"\n'
+        # Backends that this computer's own gateway keeps belong to its administration.
+        own += "[admin]\nenabled = false\n"
         return own + "".join(tables)
 
     def _ready(self) -> bool:

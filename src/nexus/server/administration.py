@@ -44,7 +44,7 @@ def administration(
     clock: Clock,
     environ: Mapping[str, str],
 ) -> Administration:
-    """Make the administration of one gateway, and add the backends that it kept.
+    """Make the administration of one gateway, and add the backends that it kept, unless it is off.
 
     Args:
         loaded: the configuration.
@@ -62,10 +62,10 @@ def administration(
         kept=KeptBackends(state_folder(environ), clock),
         environ=environ,
     )
-    operations.restore()
-    config = loaded.config
-    if not config.admin.enabled:
+    if not loaded.config.admin.enabled:
         return Administration(operations, None, None)
+    operations.restore()
+    fleet.subscribe(operations.give_way)
     made = one_time_token(
         configured=loaded.admin_token is not None,
         in_container=loaded.wide_bind and in_container(environ),
