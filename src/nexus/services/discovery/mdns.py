@@ -144,7 +144,11 @@ class MdnsBrowser:
 
     def _networks(self) -> frozenset[str]:
         """Return what tells that this computer is on another network: its IPv4 addresses."""
-        hosts = {host: address_of(host) for host in self._addresses()}
+        try:
+            hosts = {host: address_of(host) for host in self._addresses()}
+        except OSError:
+            # A sandbox may forbid to ask; then there is nothing to compare.
+            return frozenset()
         return frozenset(host for host, address in hosts.items() if address and address.version == 4)
 
     async def _look(self, addresses: frozenset[str]) -> None:
