@@ -4,12 +4,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nexus.registry.stats import BUSY_CAP_SECONDS, PairStats, TokenRatio, moving_average
+from nexus.domain import Usage
+from nexus.registry.stats import BUSY_CAP_SECONDS, PairStats, TokenRatio
 
 
-def test_moving_average_takes_the_first_sample_whole() -> None:
-    assert moving_average(None, 3.0) == 3.0
-    assert moving_average(1.0, 2.0) == pytest.approx(1.2)
+def test_moving_averages_take_the_first_sample_whole() -> None:
+    stats = PairStats()
+    stats.succeeded(3.0, 5.0, Usage(None, 20))
+    assert (stats.first_byte, stats.tokens_per_second) == (3.0, 10.0)
+    stats.succeeded(8.0, 8.1, Usage(None, 81))
+    assert stats.first_byte == pytest.approx(4.0)
+    assert stats.tokens_per_second == pytest.approx(10.0), "a reply in one piece counts as a whole"
+    stats.succeeded(None, 0.0, Usage(7, 20))
+    stats.succeeded(None, 1.0, Usage(7, None))
+    assert stats.tokens_per_second == pytest.approx(10.0)
 
 
 @pytest.mark.parametrize(("asked", "seconds"), [(7.5, 7.5), (0.0, 0.0), (-3.0, 0.0), (3600.0, 60.0)])

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Final, Self
 
 from nexus.domain import Attempt, FailureKind, Usage
 from nexus.registry.snapshot import Candidate
-from nexus.registry.stats import RATIO_MIN_BYTES, moving_average
-from nexus.tasks import Clock
 
 NOT_THE_BACKENDS: Final = frozenset(
     {
@@ -26,12 +24,16 @@ NOT_THE_BACKENDS: Final = frozenset(
 )
 """Kinds that are nobody's fault, the request's or the operator's: they never count against a backend."""
 
-_WHOLE_REPLY_SHARE: Final = 0.05
 _NOTHING_WRONG: Final[tuple[FailureKind | None, str, float | None]] = (None, "", None)
 
 
 class Lease:
     """Use as ``with registry.lease(candidate) as lease:``, once.
+
+    Args:
+        candidate: what is leased.
+        now: tells monotonic seconds.
+        turns: numbers the leases of a registry.
 
     Law: the count goes up on entry and down on exit, on every way out, and nowhere else. The
     lease holds the counters themselves, so a backend removed meanwhile is neither missed nor
@@ -46,11 +48,12 @@ class Lease:
     """
 
     __slots__ = (
-        "_clock",
-        "_counted",
+        "_now",
         "_said",
         "_started",
+        "_text_bytes",
         "_turns",
+        "_usage",
         "attempt",
         "candidate",
         "first_byte_at",
@@ -60,18 +63,18 @@ class Lease:
 
     attempt: Attempt
 
-    def __init__(self, candidate: Candidate, clock: Clock, turns: Iterator[int]) -> None:
+    def __init__(self, candidate: Candidate, now: Callable[[], float], turns: Iterator[int]) -> None:
         self.candidate = candidate
         self.sent = False
         self.first_byte_at: float | None = None
         self.status: int | None = None
-        self._clock = clock
+        self._now = now
         self._turns = turns
         self._started: float | None = None
         # What went wrong, in which words, and the seconds until it may be tried again.
         self._said: tuple[FailureKind | None, str, float | None] = _NOTHING_WRONG
-        # What the backend counted, and the bytes of prompt text that it counted for.
-        self._counted: tuple[Usage, int] | None = None
+        self._usage: Usage | None = None
+        self._text_bytes = 0
 
     def fail(
         self,
@@ -96,7 +99,8 @@ class Lease:
 
     def tokens(self, usage: Usage, text_bytes: int = 0) -> None:
         """Give what the backend counted and the bytes of prompt text that it counted for."""
-        self._counted = (usage, text_bytes)
+        self._usage = usage
+        self._text_bytes = text_bytes
 
     def __enter__(self) -> Self:
         if self._started is not None:
@@ -108,7 +112,7 @@ class Lease:
         stats.in_flight += 1
         stats.attempts += 1
         stats.turn = next(self._turns)
-        self._started = self._clock.now()
+        self._started = self._now()
         return self
 
     def __exit__(
@@ -122,7 +126,7 @@ class Lease:
         load.in_flight -= 1
         stats.in_flight -= 1
         started = self._started or 0.0
-        now = self._clock.now()
+        now = self._now()
         seconds = now - started
         first_byte = self.first_byte_at
         waited = None if first_byte is None else first_byte - started
@@ -132,9 +136,7 @@ class Lease:
             kind = FailureKind.CANCELLED
         if kind is None:
             load.succeeded_at = now
-            stats.succeeded(waited)
-            if self._counted is not None:
-                self._learn(self._counted, seconds, waited)
+            stats.succeeded(waited, seconds, self._usage, self._text_bytes)
         elif kind not in NOT_THE_BACKENDS:
             load.failures[kind] = load.failures.get(kind, 0) + 1
             stats.failures[kind] = stats.failures.get(kind, 0) + 1
@@ -144,15 +146,3 @@ class Lease:
             spec.name, spec.id, native_id, kind, self.status, message, self.sent, waited, seconds, retry_after
         )
         # fmt: on
-
-    def _learn(self, counted: tuple[Usage, int], seconds: float, waited: float | None) -> None:
-        stats = self.candidate.stats
-        usage, text_bytes = counted
-        if text_bytes >= RATIO_MIN_BYTES and usage.prompt_tokens is not None:
-            stats.ratio.observe(text_bytes, usage.prompt_tokens)
-        generated = usage.completion_tokens
-        if generated and seconds > 0:
-            # A reply that came in one piece was generated before its first byte.
-            streamed = seconds - (waited or 0.0)
-            window = streamed if streamed > _WHOLE_REPLY_SHARE * seconds else seconds
-            stats.tokens_per_second = moving_average(stats.tokens_per_second, generated / window)

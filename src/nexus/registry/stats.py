@@ -9,9 +9,12 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from nexus.domain import FailureKind
+from nexus.domain import FailureKind, Usage
 
 EWMA_ALPHA: Final = 0.2
+"""Of exponential moving averages: the share of the newest sample; the first counts whole."""
+
+_WHOLE_REPLY_SHARE: Final = 0.05
 BUSY_SECONDS: Final = 2.0
 BUSY_CAP_SECONDS: Final = 60.0
 REST_SECONDS: Final = 5.0
@@ -19,11 +22,6 @@ REST_SECONDS: Final = 5.0
 DEFAULT_BYTES_PER_TOKEN: Final = 6.0
 RATIO_SAMPLES: Final = 20
 RATIO_MIN_BYTES: Final = 2048
-
-
-def moving_average(average: float | None, sample: float) -> float:
-    """Fold ``sample`` into an exponential moving average; the first sample counts whole."""
-    return sample if average is None else average + EWMA_ALPHA * (sample - average)
 
 
 class TokenRatio:
@@ -190,10 +188,33 @@ class PairStats:
         self._unrest.until = max(self._unrest.until, self.resting_until)
         self.rest_cause = cause
 
-    def succeeded(self, first_byte: float | None) -> None:
-        """Fold in a success: its time to first byte in seconds, and the end of a busy streak."""
+    def succeeded(
+        self,
+        first_byte: float | None,
+        seconds: float = 0.0,
+        usage: Usage | None = None,
+        text_bytes: int = 0,
+    ) -> None:
+        """Fold in a success, which ends a busy streak.
+
+        Args:
+            first_byte: seconds until the first byte, or ``None``.
+            seconds: from the decision to the end.
+            usage: what the backend counted, or ``None``.
+            text_bytes: bytes of prompt text that it counted for.
+        """
         self.busy_streak = 0
         if first_byte is not None:
             average = self.first_byte
-            # As in ``moving_average``, without the call.
             self.first_byte = first_byte if average is None else average + EWMA_ALPHA * (first_byte - average)
+        if usage is None:
+            return
+        if text_bytes >= RATIO_MIN_BYTES and usage.prompt_tokens is not None:
+            self.ratio.observe(text_bytes, usage.prompt_tokens)
+        generated = usage.completion_tokens
+        if generated and seconds > 0.0:
+            # A reply that came in one piece was generated before its first byte.
+            streamed = seconds - (first_byte or 0.0)
+            rate = generated / (streamed if streamed > _WHOLE_REPLY_SHARE * seconds else seconds)
+            average = self.tokens_per_second
+            self.tokens_per_second = rate if average is None else average + EWMA_ALPHA * (rate - average)
