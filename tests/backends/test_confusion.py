@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pytest
 from tests.backends.impostors import GREETING, IMPOSTORS, KNOWN, MODELS, NOTHING, VERSION, rows
 from tests.backends.probing import probing
-from tests.backends.raw import MOST_SENT, answer, serving
+from tests.backends.raw import MOST_SENT, answer, fixture, serving
 from tests.conftest import MakeLlama
 from tests.support.recorder import recording
 
@@ -150,6 +150,7 @@ STRANGERS: dict[str, tuple[dict[str, bytes], bytes, tuple[str, ...]]] = {
     "a redirect elsewhere": ({}, page("308 Moved", "Location: http://192.0.2.1/"), (MODELS,)),
     "a password": ({}, page("401 Unauthorized", "WWW-Authenticate: Basic realm=x"), (MODELS,)),
     "forbidden": ({}, page("403 Forbidden"), (MODELS,)),
+    "Ollama, called by a foreign name": ({}, fixture("ollama/foreign-host"), (MODELS,)),
     "another method": ({}, page("405 Method Not Allowed"), (MODELS,)),
     "SSH": ({}, b"SSH-2.0-OpenSSH_9.9\r\nInvalid SSH identification string.\r\n", (MODELS,)),
     "TLS on a plain port": ({}, b"\x15\x03\x01\x00\x02\x02\x46", (MODELS,)),

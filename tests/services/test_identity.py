@@ -22,6 +22,7 @@ PAIRS = [
     ("ollama", "llamacpp"),
     ("ollama", "localai"),
     ("localai", "llamacpp"),
+    ("ollama", "sglang"),
     ("vllm", "sglang"),
     ("vllm", "tgi"),
     ("llamacpp", "sglang"),

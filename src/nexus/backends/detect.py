@@ -247,7 +247,9 @@ def _nothing_recognised(seen: _Seen) -> Verdict:
         evidence = f"/models redirects ({status}) to {target_of(seen.reply.headers)}"
     elif seen.rows is None:
         evidence = f"/models answers {status} without a model list, and nothing names the server"
-        if status in _DENIED and _refuses_as_api(seen.reply):
+        if status == 403 and not seen.reply.body.strip():
+            evidence = "it refuses (403) without a word, as Ollama does when it is called by a foreign name"
+        elif status in _DENIED and _refuses_as_api(seen.reply):
             serves, evidence = True, f"it refuses the key ({status}) as an API does, and nothing names it"
     elif seen.owners:
         evidence = f"it lists models in the OpenAI shape, owned_by {', '.join(sorted(seen.owners)[:3])}"

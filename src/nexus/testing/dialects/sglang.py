@@ -31,7 +31,7 @@ class Sglang(Dialect):
     ignores_model = True
 
     def native(self, request: RecordedRequest, state: ServerState) -> Reply | None:
-        """Answer ``/model_info``, ``/server_info`` and ``/v1/models/{id}``."""
+        """Answer ``/model_info``, ``/server_info``, ``/v1/models/{id}`` and Ollama's list."""
         path = request.path
         if path in {"/health", "/health_generate"}:
             state.side_effects.append(f"GET {path} generates a token")
@@ -44,6 +44,9 @@ class Sglang(Dialect):
             value.update(is_generation=model.chat, has_image_understanding=model.vision)
             value["tool_call_parser"] = "llama3" if model.tools else None
             return self.json(value, "model-info")
+        if path == "/api/tags":
+            row = msgspec.json.decode(load(self.server, "tags").body)["models"][0]
+            return self.json({"models": [{**row, "name": m.id, "model": m.id} for m in state.models]}, "tags")
         if path in {"/server_info", "/get_server_info"}:
             return self.fixture("server-info", model=model.id)
         if path.startswith("/v1/models/"):
