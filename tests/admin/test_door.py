@@ -197,6 +197,19 @@ async def test_a_wide_bind_still_knows_rebinding(start: Serve) -> None:
     assert (await gateway.get("/admin/backends", Host="rebound.example")).status == 421
 
 
+async def test_in_a_container_a_one_time_token_lets_others_in(start: Serve) -> None:
+    gateway = await start('[server]\nhost = "0.0.0.0"\n', container="podman")
+    token = gateway.nexus.administration.one_time_token
+    assert token is not None
+    from_elsewhere = {"X-Forwarded-For": "10.0.0.1"}
+    path = "/admin/backends"
+    assert (await gateway.get(path)).status == 200
+    assert (await gateway.get(path, **from_elsewhere)).status == 401
+    bearer = f"Bearer {token.reveal()}"
+    assert (await gateway.get(path, **from_elsewhere, Authorization=bearer)).status == 200
+    assert token.reveal() not in gateway.log.read_text()
+
+
 async def test_a_refusal_at_the_door_takes_no_body(start: Serve) -> None:
     gateway = await start(WITH_TOKEN, **KEYS)
     async with gateway.client() as client:

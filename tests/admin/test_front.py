@@ -71,6 +71,37 @@ async def test_what_is_no_inference_server_is_refused(start: Serve) -> None:
     await server.wait_closed()
 
 
+async def test_a_redirect_is_never_followed(fleet: FakeFleet, start: Serve) -> None:
+    backend = await fleet.add("vllm", models=[FakeModel("m")])
+    asked: list[bytes] = []
+
+    async def redirect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.readuntil(b"\r\n\r\n"))
+        location = f"Location: {backend.url}/v1/models\r\n".encode()
+        writer.write(b"HTTP/1.1 302 Found\r\n" + location + b"Content-Length: 0\r\nConnection: close\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(redirect, "127.0.0.1", 0)
+    gateway = await start("")
+    reply = await Admin(gateway).add(url=f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    assert reply.status == 422
+    assert asked
+    assert backend.requests == []
+    server.close()
+    await server.wait_closed()
+
+
+async def test_head_is_answered_like_get(start: Serve) -> None:
+    gateway = await start("")
+    async with gateway.client() as client:
+        client.send("HEAD", "/admin/backends")
+        head = await asyncio.wait_for(client.reader.readuntil(b"\r\n\r\n"), 20)
+        assert head.startswith(b"HTTP/1.1 200 ")
+        client.send("GET", "/admin/backends")
+        assert (await client.read_reply()).status == 200
+
+
 async def test_nexus_itself_is_not_added(start: Serve) -> None:
     gateway = await start("")
     reply = await Admin(gateway).add(url=f"http://127.0.0.1:{gateway.nexus.port}")
@@ -110,7 +141,7 @@ async def test_static_ones_are_changed_in_memory_and_never_deleted(fleet: FakeFl
     assert (reply.status, reply.error["code"]) == (409, "conflict")
     assert "remove it there" in reply.error["message"]
     assert (await gateway.chat()).status == 200
-    assert not (Path(gateway.log).parent / "state").exists()
+    assert not (gateway.log.parent / "state" / "backends.json").exists()
 
 
 async def test_a_check_runs_now(fleet: FakeFleet, start: Serve) -> None:
