@@ -4,15 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
-from nexus.http.resolve import Resolver
+from nexus.http.resolve import Address, Resolver
 from nexus.tasks import Clock, TaskOwner
 
 LOOKUP_SECONDS: Final = 2.0
 FRESH_SECONDS: Final = 60.0
 MAX_NAMES: Final = 1024
+
+
+class HostResolver:
+    """Asks for each host once, whatever the number of its ports.
+
+    A name server that does not answer holds a thread for each look-up; a dozen ports of one dead
+    name would leave none for the names of backends.
+
+    Args:
+        resolver: shares what is asked at the same time.
+    """
+
+    __slots__ = ("_resolver",)
+
+    def __init__(self, resolver: Resolver) -> None:
+        self._resolver = resolver
+
+    async def resolve(self, host: str, port: int) -> Sequence[Address]:
+        """See ``Resolver.resolve``."""
+        found = await self._resolver.resolve(host, 0)
+        return [Address(address.family, (address.target[0], port, *address.target[2:])) for address in found]
 
 
 class Lookups:

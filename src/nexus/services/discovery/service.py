@@ -22,6 +22,7 @@ from nexus.services.discovery.finds import Finds
 from nexus.services.discovery.intake import SIGHTINGS_PER_BACKEND
 from nexus.services.discovery.listeners import listening_sockets
 from nexus.services.discovery.local_ports import PORTS, LocalPorts
+from nexus.services.discovery.lookups import HostResolver
 from nexus.services.discovery.mdns import MdnsBrowser
 from nexus.services.discovery.own_addresses import OwnAddresses
 from nexus.services.discovery.peers import Peers
@@ -94,7 +95,7 @@ class Discovery:
         self._config = config
         self._tools = tools
         self._tasks = TaskOwner("discovery")
-        self._resolver = SystemResolver(self._tasks)
+        self._resolver = HostResolver(SystemResolver(self._tasks))
         self._is_own = _Remembered(tools.own.is_interface, tools.clock)
         allow = tuple(ipaddress.ip_network(text, strict=False) for text in config.allow)
         self._finds = Finds(
