@@ -175,7 +175,7 @@ class Recorder:
         self.flow = flow
         self.left.set()
 
-    def head(self, status: int, headers: list[Header], names: FieldNames) -> None:
+    def head(self, status: int, headers: list[Header], names: FieldNames) -> None:  # noqa: ARG002  # the form of a handler
         self._note("head")
         self.heads += 1
         self.status, self.headers = status, headers

@@ -220,17 +220,17 @@ class UpstreamConnection(UpstreamReply, asyncio.Protocol):
             # Nobody asked: whatever it is, the next reply could not be told from it.
             self.end(None)
             return
-        if not self._begun:
-            self._begun = True
-            self._http11 = data[:9] == b"HTTP/1.1 "
         self._silent += len(data)
         try:
-            self._feed(data)
+            self.feed(data)
         except HttpParserError as error:
             if not self.complete:
                 self.end(self.explained(error))
                 return
             self.overlong = True
+        except Exception as error:  # noqa: BLE001  # the handler's own, which the parser would have wrapped
+            self.end(error)
+            return
         if self.complete:
             if self._exchange is exchange:
                 self._settle(exchange)

@@ -15,6 +15,7 @@ from nexus.domain import Origin
 from nexus.errors import UpstreamProtocolError
 from nexus.http.exchange import ResponseHandler
 from nexus.http.framing import LASTING, Framing, read_framing
+from nexus.http.known_reply import MISSES, KnownReply, known_reply
 from nexus.http.limits import UpstreamLimits
 from nexus.protocol.headers import NO_NAMES, Header, field_names
 
@@ -46,11 +47,14 @@ class UpstreamReply:
         "_handler",
         "_headers",
         "_http11",
+        "_known",
         "_limits",
         "_method",
+        "_misses",
         "_names",
         "_parser",
         "_silent",
+        "_told",
         "complete",
         "framing",
         "origin",
@@ -67,6 +71,10 @@ class UpstreamReply:
         self._method = ""
         # Those of the last reply: a server sends the same ones each time.
         self._names = NO_NAMES
+        self._known: KnownReply | None = None
+        self._misses = 0
+        # The headers of the running reply, if it is a success.
+        self._told: list[Header] | None = None
         self._begun = False
         self._http11 = False
         # Bytes since the last one of a body: heads, chunk framing and trailers are bounded by it.
@@ -79,6 +87,44 @@ class UpstreamReply:
         """Let go of the parser, which refers back: nothing is fed any more."""
         self._handler = None
         del self._parser, self._feed
+
+    def feed(self, data: bytes) -> None:
+        """Read what arrived.
+
+        Raises:
+            HttpParserError: it is no reply, or the handler raised an error while the parser told it.
+        """
+        if self._begun:
+            self._feed(data)
+            return
+        self._begun = True
+        self._http11 = data[:9] == b"HTTP/1.1 "
+        if self._known is None or not self._tell_known(self._known, data):
+            self._feed(data)
+            if self.complete and self.framing is LASTING and not self.overlong:
+                self._remember(data)
+
+    def _tell_known(self, known: KnownReply, data: bytes) -> bool:
+        """Tell a whole reply that is like the last one; False when the parser has to read it."""
+        handler, found = self._handler, known.read(data)
+        if found is None or handler is None:
+            return False
+        headers, body = found
+        self._misses = 0
+        self.framing = LASTING
+        self.complete = True
+        handler.head(200, headers, known.names)
+        if body and self._handler is not None:
+            self._handler.data(body)
+        return True
+
+    def _remember(self, data: bytes) -> None:
+        """Know again what was just read from ``data``; a server whose heads are never alike is let be."""
+        told = self._told
+        self._misses += 1
+        self._known = None
+        if told is not None and self._misses <= MISSES:
+            self._known = known_reply(data, told, self._names)
 
     def too_much(self) -> UpstreamProtocolError:
         """The error of a head, or of chunk framing, without end."""
@@ -135,6 +181,7 @@ class UpstreamReply:
             # Asking the parser for the version costs as much as all else here: most replies show it.
             version = "1.1" if self._http11 else parser.get_http_version()
             self.framing = read_framing(headers, version, bodiless=bodiless, lasting=lasting)
+        self._told = headers if status == 200 else None
         handler.head(status, headers, names)
         if method == "HEAD":
             # llhttp does not know the request and would wait for a body: no reuse after this.
