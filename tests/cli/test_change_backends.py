@@ -38,7 +38,9 @@ async def test_a_server_from_its_adding_to_its_removal(
     result = await ask("list", "--json")
     (view,) = json.loads(result.stdout)
     assert (view["name"], view["priority"], view["slots"], view["source"]) == ("Küche", 5, 2, "manual")
-    assert "Küche" in (await ask("list")).stdout
+    listed = (await ask("list")).stdout
+    assert "Küche" in listed
+    assert "manual: /admin/backends" in listed
     assert (await ask("check", "Kü")).stdout == "Küche (vllm) is healthy: m.\n"
     assert (await ask("drain", "Küche")).stdout == "Küche takes no new requests: none is running.\n"
     assert "draining" in (await ask("list")).stdout

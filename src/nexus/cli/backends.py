@@ -66,7 +66,7 @@ def _row(item: dict[str, Any]) -> tuple[object, ...]:
         len(models) if isinstance(models, list) else models,
         f"{item.get('in_flight', 0)}/{slots}" if slots else item.get("in_flight", 0),
         item.get("priority"),
-        item.get("source"),
+        ": ".join(str(part) for part in (item.get("source"), item.get("found_by")) if part),
         item.get("url"),
         item.get("reason"),
     )
