@@ -35,7 +35,7 @@ def fleet(
 
 
 def scores(candidates: list[Candidate], shares: Weights) -> list[float]:
-    return [-cost for cost in smart(candidates, shares)]
+    return [-cost for cost in smart(shares).costs(candidates)]
 
 
 def test_every_strategy_has_a_function() -> None:
@@ -98,9 +98,9 @@ def test_ties_go_to_fewer_in_flight_per_slot(states: list[tuple[int, int, int, f
     shares = Weights(priority=100, load=0, latency=0)
     level = [(50, in_flight, slots, first_byte) for _, in_flight, slots, first_byte in states]
     candidates = fleet(level, RoutingRules(weights=shares))
-    assert len(set(smart(candidates, shares))) == 1
+    assert len(set(smart(shares).costs(candidates))) == 1
     loads = [in_flight / slots for _, in_flight, slots, _ in level]
-    assert [column(candidates) for column in STRATEGIES[Strategy.SMART].ties] == [loads]
+    assert [column(candidates) for column in smart(shares).ties] == [loads]
 
 
 def serve(target: Registry, rng: Random, tried: frozenset[str] = frozenset()) -> str:

@@ -21,7 +21,8 @@ class Decision(msgspec.Struct, frozen=True, eq=False):
         pinned: the client named the backend: no failover.
         reason: for ``X-Nexus-Route-Reason``.
         survivors: everyone who could serve, in order of registration.
-        order: places in ``survivors``, best first; ``None`` when the costs, all different, say it.
+        order: places in ``survivors``, best first; ``None`` when the first alone costs least: then
+            the costs say it, and of equal ones behind it the earlier registered comes first.
         costs: the strategy's figure for each survivor, lower is better.
     """
 

@@ -122,5 +122,5 @@ def _make(snapshot: Snapshot, needs: Requirements, policies: Sequence[Policy]) -
         steps=tuple(steps),
         judges=tuple(policy.judge for policy in applying),
         live=tuple(policy.judge for policy in live),
-        ranking=STRATEGIES[snapshot.rules.strategy],
+        ranking=STRATEGIES[snapshot.rules.strategy](snapshot.rules.weights),
     )

@@ -65,12 +65,15 @@ def decide(
             context = judge_context(requirements, now)
             survivors, busy = _judge(step.admitted, tried, context, plan.live)
         if survivors:
-            costs = plan.ranking.costs(survivors, snapshot.rules.weights)
-            order = None
-            tiers = _tiers(survivors, step, now) if step.unsure or not quiet else None
-            if tiers is not None or len(set(costs)) < len(costs):
+            costs = plan.ranking.costs(survivors)
+            least = min(costs)
+            if step.unsure or not quiet or costs.count(least) > 1:
+                tiers = _tiers(survivors, step, quiet, now)
                 order = _order(survivors, costs, plan.ranking.ties, tiers, rng)
-            first = survivors[costs.index(min(costs)) if order is None else order[0]]
+                first = survivors[order[0]]
+            else:
+                order = None
+                first = survivors[costs.index(least)]
             reason = _CAPABILITY_MATCH if not tried else _FAILOVER
             if first.priority > step.preferred and not tried:
                 reason = _reason(first, survivors, busy, judge_context(requirements, now), plan.live)
@@ -110,9 +113,11 @@ def _judge(
     return survivors, busy
 
 
-def _tiers(survivors: Sequence[Candidate], step: Step, now: float) -> list[int]:
-    """Rank resting pairs last, and what is known to do before what may."""
+def _tiers(survivors: Sequence[Candidate], step: Step, quiet: bool, now: float) -> list[int] | None:
+    """Rank resting pairs last, and what is known to do before what may; ``None``: all are equal."""
     unsure = step.unsure
+    if quiet and not unsure:
+        return None
     return [2 * (candidate.stats.resting_until > now) + (candidate in unsure) for candidate in survivors]
 
 
@@ -125,8 +130,7 @@ def _order(
 ) -> Sequence[int]:
     """Sort places by tier, then by cost, then by what tells ties apart, then by chance.
 
-    Where costs alone decide, and all differ, this is not asked: nobody needs all of the order to
-    send a request.
+    Where one alone costs least this is not asked: nobody needs all of the order to send a request.
 
     The sorts are stable and run from the least significant column to the most: sorting by plain
     numbers several times is cheaper than once by tuples.
