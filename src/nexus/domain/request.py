@@ -7,7 +7,7 @@ from enum import StrEnum
 import msgspec
 
 
-class Requirements(msgspec.Struct, frozen=True):
+class Requirements(msgspec.Struct, frozen=True, gc=False):
     """What one request needs of a backend, read once from its body.
 
     Attributes:
@@ -101,14 +101,14 @@ class FailureKind(StrEnum):
     SHUTTING_DOWN = "shutting_down"
 
 
-class Usage(msgspec.Struct, frozen=True):
+class Usage(msgspec.Struct, frozen=True, gc=False):
     """Tokens as the backend counted them; ``None`` where it did not say."""
 
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
 
 
-class Attempt(msgspec.Struct, frozen=True):
+class Attempt(msgspec.Struct, frozen=True, gc=False):
     """One lease, ended.
 
     Attributes:
@@ -136,7 +136,7 @@ class Attempt(msgspec.Struct, frozen=True):
     retry_after: float | None = None
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class Outcome(msgspec.Struct, frozen=True, gc=False):
     """How one client request ended; exactly one is published for each request.
 
     Attributes:
