@@ -28,8 +28,8 @@ _CLIENT_GONE: Final = frozenset({FailureKind.CLIENT_CLOSED, FailureKind.CLIENT_S
 JSON_TYPE: Final[Header] = (b"Content-Type", b"application/json")
 
 
-class Exchange:
-    """The record of one request, written to by dispatch and relay; :meth:`run` answers it.
+class Exchange(Stepped):
+    """One request: its record, written to by dispatch and relay, and the work that answers it.
 
     Inside its scope an error of ours becomes the answer and a cut becomes the end; leaving it, on
     every way out, publishes the outcome.
@@ -63,7 +63,6 @@ class Exchange:
         "reply",
         "request",
         "request_id",
-        "running",
         "started",
         "status",
         "streamed",
@@ -82,6 +81,9 @@ class Exchange:
         wall: float,
         cors: Sequence[Header] = (),
     ) -> None:
+        # As ``Stepped`` begins, without the call.
+        self._wait = None
+        self._cut = False
         self._owner = owner
         self.request = request
         self.reply = reply
@@ -91,7 +93,6 @@ class Exchange:
         self.lines = own + lines_of(cors) if cors else own
         self.started = request.received_at
         self.wall = wall
-        self.running: Stepped | None = None
         self.decision: Decision | None = None
         self.attempts: list[Attempt] = []
         self.cause: FailureKind | None = None
@@ -108,8 +109,8 @@ class Exchange:
     def run(self, work: Coroutine[Wait, None, None]) -> None:
         """Begin ``work``, which answers the request within the scope of this exchange."""
         self._owner.running.add(self)
-        self.running = running = Stepped(work)
-        running.step()
+        self._coroutine = work
+        self.step()
 
     def __enter__(self) -> None:
         pass
@@ -123,7 +124,6 @@ class Exchange:
             _log.error("a request was left without an end of its reply")
             reply.abort()
         reply.on_departed = reply.on_stalled = None
-        self.running = None
         self._owner.ended(self)
         return handled
 
@@ -154,8 +154,7 @@ class Exchange:
         """End the exchange from outside, at once; the first cause stays."""
         if self.cause is None:
             self.cause = cause
-            if self.running is not None:
-                self.running.cancel()
+            self.cancel()
 
     def started_reply(self, status: int, now: float) -> None:
         """Note that the reply's head is on its way."""
