@@ -53,7 +53,7 @@ def list_backends(*, status: str | None, url: str | None, token_env: str | None,
     elif items:
         click.echo(f"No backend is {status}.", err=True)
     else:
-        click.echo("No backends: name one with: nexus serve --backend URL   or in nexus.toml", err=True)
+        click.echo("No backends: add one with: nexus backends add URL   or name it in nexus.toml", err=True)
 
 
 def _row(item: dict[str, Any]) -> tuple[object, ...]:
