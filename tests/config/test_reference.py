@@ -10,6 +10,7 @@ from nexus.config.fields import leaves
 from nexus.config.kinds import Tables
 from nexus.config.schema import Config
 from nexus.config.show import toml
+from nexus.config.state_folder import STATE_DIR
 from nexus.config.tables import BackendTable, ModelTable
 
 _TEXT = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text(encoding="utf-8")
@@ -53,7 +54,7 @@ def test_every_setting_is_documented_and_nothing_else() -> None:
 def test_every_variable_is_documented_and_nothing_else() -> None:
     rows = dict(re.findall(r"^\| `(NEXUS_[A-Z_]+)` \| (.*) \|$", _TEXT, re.MULTILINE))
     special = {environment.API_KEY, environment.BACKENDS, environment.CONFIG}
-    special |= {environment.ADMIN_TOKEN, environment.STATE_DIR}
+    special |= {environment.ADMIN_TOKEN, STATE_DIR}
     assert set(rows) == {*environment.SHORT, *special}
     for variable, key in environment.SHORT.items():
         assert rows[variable] == f"`{key}`"
