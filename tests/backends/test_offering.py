@@ -70,3 +70,9 @@ def test_every_offered_name_is_one_model_of_the_server(
     result = offered(spec(models=mapping, exclude=tuple(exclude)), models(*names))
     assert len({model.id for model in result}) == len(result)
     assert {model.native_id for model in result} <= set(names)
+
+
+def test_what_another_gateway_has_only_from_us_is_left_out() -> None:
+    found = (Model("a", "a", via=("peer",)), Model("b", "b", via=("peer", "us")), Model("c", "c"))
+    names = [[model.id for model in offered(spec(), found, own_id)] for own_id in ("us", "peer", "")]
+    assert names == [["a", "c"], ["c"], ["a", "b", "c"]]

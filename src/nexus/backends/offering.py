@@ -14,7 +14,7 @@ _LATEST: Final = ":latest"
 _FLAGS: Final = ("vision", "tools", "json", "embeddings")
 
 
-def offered(spec: BackendSpec, models: Iterable[Model]) -> tuple[Model, ...]:
+def offered(spec: BackendSpec, models: Iterable[Model], own_id: str = "") -> tuple[Model, ...]:
     """Return what ``spec`` makes of the models that its server lists.
 
     A model named in ``spec.models`` is offered under the names given there instead of its own;
@@ -24,6 +24,7 @@ def offered(spec: BackendSpec, models: Iterable[Model]) -> tuple[Model, ...]:
     Args:
         spec: what the operator configured.
         models: under their native names.
+        own_id: of this gateway; what another one has only from us is left out.
 
     Returns:
         Each offered name once, in the server's order.
@@ -34,6 +35,8 @@ def offered(spec: BackendSpec, models: Iterable[Model]) -> tuple[Model, ...]:
     overrides = {bare(override.name): override for override in spec.overrides}
     result: dict[str, Model] = {}
     for model in models:
+        if own_id and own_id in model.via:
+            continue
         for name in renamed.get(bare(model.native_id), (model.id,)):
             if name not in result and _is_wanted(name, spec.only, spec.exclude):
                 result[name] = _corrected(model, name, overrides.get(bare(name)))

@@ -86,6 +86,7 @@ class Nexus:
                 clock=clock,
                 rng=self._rng,
                 adapters=ADAPTERS,
+                gateway_id=self.gateway_id,
             ),
             periodic=config.health_check.enabled,
         )
@@ -98,6 +99,7 @@ class Nexus:
             adapters=ADAPTERS,
             make_probe=self._make_probe,
             clock=clock,
+            gateway_id=self.gateway_id,
         )
         for spec in config.backends:
             self.fleet.put(spec)

@@ -60,6 +60,7 @@ class Fleet:
         adapters: the dialects.
         make_probe: gives a way to ask a backend, registered or not.
         clock: the time.
+        gateway_id: our own id.
     """
 
     def __init__(
@@ -72,7 +73,9 @@ class Fleet:
         adapters: Mapping[BackendType, Adapter],
         make_probe: MakeProbe,
         clock: Clock,
+        gateway_id: str = "",
     ) -> None:
+        self._gateway_id = gateway_id
         self._registry = registry
         self._health = health
         self._client = client
@@ -210,7 +213,7 @@ class Fleet:
             spec.id,
             status=report.status,
             reason=report.reason,
-            models=offered(spec, report.models or ()),
+            models=offered(spec, report.models or (), self._gateway_id),
             slots=report.slots,
             version=report.version or None,
         )

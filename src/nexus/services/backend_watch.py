@@ -58,6 +58,7 @@ class HealthTools(msgspec.Struct, frozen=True):
         settings: how often and how strictly.
         clock, rng: injected time and jitter.
         adapters: the dialects.
+        gateway_id: our own id.
     """
 
     registry: Registry
@@ -66,6 +67,7 @@ class HealthTools(msgspec.Struct, frozen=True):
     clock: Clock
     rng: random.Random
     adapters: Mapping[BackendType, Adapter]
+    gateway_id: str = ""
 
 
 class BackendWatch:
@@ -230,7 +232,9 @@ class BackendWatch:
             self._memory.clear()
             self._become(report.type)
         status = self._settled(backend.status, report.status)
-        models = offered(backend.spec, report.models) if report.models is not None else None
+        models = None
+        if report.models is not None:
+            models = offered(backend.spec, report.models, self._tools.gateway_id)
         reason = report.reason if status is report.status else backend.reason
         self._registry.update(
             self._id,
