@@ -10,7 +10,18 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from bench import calibrate, hotspots, machine, peer_litellm, plan, report, resident, streaming, throughput
+from bench import (
+    calibrate,
+    discovering,
+    hotspots,
+    machine,
+    peer_litellm,
+    plan,
+    report,
+    resident,
+    streaming,
+    throughput,
+)
 from bench.plan import Plan
 from bench.processes import BenchError
 from bench.rows import Result, Row, show
@@ -22,6 +33,7 @@ _SCENARIOS: Final[Mapping[str, Callable[[Plan], Result]]] = MappingProxyType(
         "held": streaming.held,
         "start": resident.start,
         "flat": resident.flat,
+        "discovery": discovering.run,
     }
 )
 

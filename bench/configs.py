@@ -134,6 +134,19 @@ def nexus_toml(folder: Path, port: int, backends: Sequence[int]) -> Path:
     return _write(folder / "nexus.toml", "\n".join(parts))
 
 
+def browsing_toml(folder: Path, port: int, service_type: str, servers: int) -> Path:
+    """Write a gateway that finds announced servers and nothing else, and return its file.
+
+    Checks are off after the first one: what they cost is not what looking costs.
+    """
+    text = (
+        f"[server]\nport = {port}\n\n[discovery]\nprobe_local = false\n"
+        f'service_types = ["{service_type}"]\nmax_backends = {servers}\n\n'
+        '[health_check]\nenabled = false\n\n[logging]\nformat = "json"\n'
+    )
+    return _write(folder / "browsing.toml", text)
+
+
 def litellm_yaml(folder: Path, backends: Sequence[int]) -> Path:
     """Write the same fleet for LiteLLM's proxy, and return its file."""
     rows = [

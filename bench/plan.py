@@ -20,6 +20,7 @@ class Plan(msgspec.Struct, frozen=True):
         held_streams, held_seconds: relaying at one chunk a second.
         early_requests, late_requests: where memory is compared.
         starts: cold starts.
+        announced, announced_seconds: services that are announced, and how long is measured.
     """
 
     quick: bool
@@ -36,6 +37,8 @@ class Plan(msgspec.Struct, frozen=True):
     early_requests: int = 50_000
     late_requests: int = 250_000
     starts: int = 5
+    announced: int = 200
+    announced_seconds: float = 60.0
 
     def say(self, line: str) -> None:
         """Tell somebody who waits."""
@@ -55,6 +58,8 @@ _QUICK: Final = {
     "early_requests": 1000,
     "late_requests": 5000,
     "starts": 2,
+    "announced": 10,
+    "announced_seconds": 2.0,
 }
 
 
