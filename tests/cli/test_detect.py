@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
+import trustme
 from tests.cli.support import Command, Stub
 
 from nexus.testing import FakeBackend, FakeFleet
@@ -135,3 +137,24 @@ def test_a_path_is_kept(nexus: Command, stub: Stub) -> None:
     assert result.exit_code == 0
     assert "GET /engines/v1/models: 200" in result.output
     assert [path for path, _ in stub.asked] == ["/engines/v1/models", "/engines/api/version"]
+
+
+def test_an_untrusted_certificate_is_named(nexus: Command) -> None:
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with suppress(OSError):
+                context.wrap_socket(connection, server_side=True)
+            connection.close()
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        result = nexus("backends", "detect", f"https://127.0.0.1:{listener.getsockname()[1]}")
+        thread.join()
+    assert result.exit_code == 1
+    assert "certificate" in result.output
+    assert result.output.splitlines()[-1].endswith("Start the server there, or mend the URL.")

@@ -90,10 +90,10 @@ async def watching(fake: FakeBackend, kind: BackendType | None = None) -> AsyncI
 
 
 async def replaced(fleet: FakeFleet, fake: FakeBackend, kind: str) -> FakeBackend:
-    """End one server and start another on its port."""
-    port = fake.port
+    """End one server and start another on its port, which is never free in between."""
+    new = await fleet.add(kind, models=[FakeModel("m", context=4096)], port=fake.port)
     await fake.close()
-    return await fleet.add(kind, models=[FakeModel("m", context=4096)], port=port)
+    return new
 
 
 def type_of(kind: str) -> BackendType:

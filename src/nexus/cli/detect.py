@@ -107,4 +107,4 @@ def _advice(address: BackendUrl, verdict: Verdict | None, steps: list[str]) -> s
     said = steps[0].partition(": ")[2] if steps else "not asked"
     if said[:3].isdigit():
         return clean(f"{address} cannot say what it is now ({said}). Ask again when it has started.")
-    return clean(f"Nothing answers at {address}: {said}. Start the server there, or mend host and port.")
+    return clean(f"Nothing answers at {address}: {said}. Start the server there, or mend the URL.")
