@@ -30,8 +30,6 @@ RESTART: Final = frozenset(
         "timeouts.write_seconds",
         "upstream.idle_seconds",
         "upstream.max_connections",
-        "discovery.advertise",
-        "discovery.open",
         "admin.enabled",
     }
 )

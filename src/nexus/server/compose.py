@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import os
+import asyncio
 import random
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Final
 
 from nexus.backends import ADAPTERS
 from nexus.backends.base import HttpProbe, Probe
 from nexus.config.load import Loaded
+from nexus.config.state_folder import state_folder
 from nexus.domain import BackendSpec, BackendStatus, FailureKind
 from nexus.errors import StartError
 from nexus.gateway.dispatch import Dispatcher
@@ -28,7 +30,10 @@ from nexus.protocol.error_body import render
 from nexus.registry.registry import Registry
 from nexus.server import settings
 from nexus.server.administration import administration
+from nexus.server.beacon import Beacon
+from nexus.server.finder import Finder
 from nexus.server.fleet import Fleet
+from nexus.server.gateway_id import claim
 from nexus.server.lifecycle import Lifecycle
 from nexus.server.listen import cannot_listen, tls_context
 from nexus.services.backend_watch import HealthTools
@@ -36,6 +41,7 @@ from nexus.services.health import HealthService
 from nexus.tasks import Clock, DeadlineWatch, SystemClock, TaskOwner
 
 FLUSH_SECONDS: Final = 1.0
+FOUND_SECONDS: Final = 0.5
 
 
 class Nexus:
@@ -58,9 +64,11 @@ class Nexus:
         self._watch = DeadlineWatch(clock)
         self._client_tasks = TaskOwner("client")
         self._request_tasks = TaskOwner("request")
-        # Randomness ranks backends and names gateways; it protects nothing.
+        # Randomness ranks backends and names requests; it protects nothing.
         self._rng = random.Random()
-        self.gateway_id = os.urandom(8).hex()
+        self._identity = claim(state_folder(environ), config.server.host, config.server.port)
+        self.gateway_id = self._identity.text
+        self.beacon = Beacon(self.gateway_id, clock)
         self.registry = Registry(clock, loaded.rules)
         self.lifecycle = Lifecycle(
             clock.now(), self._has_backend, needs_backend=config.server.ready_needs_backend
@@ -111,6 +119,9 @@ class Nexus:
             clock=clock,
             environ=environ,
         )
+        self.finder = Finder(
+            self.registry, self.fleet, clock=clock, environ=environ, gateway_id=self.gateway_id
+        )
         self.dispatcher = Dispatcher(
             self.registry, self.client, targets, settings.timeouts(loaded), clock, self._rng
         )
@@ -153,11 +164,24 @@ class Nexus:
             raise StartError(cannot_listen(server.host, server.port, error)) from error
         self._port = addresses[0][1]
         self.fleet.start()
+        self.beacon.bind(addresses)
+        self.finder.bind(addresses)
+        await self.follow()
         self._start_tasks.spawn(self._first_round(), "first-round")
 
+    async def follow(self) -> None:
+        """Find and be found as the configuration says now."""
+        await self.finder.follow(self.loaded)
+        await self.beacon.follow(self.loaded)
+
     async def first_round(self) -> None:
-        """Wait until every configured backend has been checked once."""
+        """Wait until every configured backend, and what runs on this computer, has been checked once."""
         await self.health.first_round()
+        await self.finder.first_round()
+        # A server that was found and then does not answer is not waited for.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FOUND_SECONDS):
+                await self.health.first_round()
 
     async def drain(self, seconds: float) -> int:
         """Turn new requests away, let running ones finish, cut what is left.
@@ -170,6 +194,7 @@ class Nexus:
         """
         self.lifecycle.draining = True
         self._server.draining = True
+        await self.beacon.close()
         deadline = self._clock.now() + seconds
         while self.exchanges.running and self._clock.now() < deadline:
             await self._clock.sleep(0.02)
@@ -186,16 +211,19 @@ class Nexus:
         """End everything; nothing is left open."""
         self._server.stop_listening()
         self.exchanges.cut_all(FailureKind.SHUTTING_DOWN)
+        await self.beacon.close()
         await self._start_tasks.close()
+        await self.finder.close()
         await self.fleet.close()
         await self._request_tasks.close()
         self._server.abort_all()
         await self.client.close()
         await self._client_tasks.close()
         self._watch.close()
+        self._identity.release()
 
     async def _first_round(self) -> None:
-        await self.health.first_round()
+        await self.first_round()
         self.lifecycle.checked = True
 
     def _has_backend(self) -> bool:

@@ -26,7 +26,10 @@ def opening(nexus: Nexus) -> list[str]:
 def fleet(nexus: Nexus) -> list[str]:
     """Return what the first round found, or what was tried and what to do when there is nothing."""
     backends = nexus.registry.snapshot.backends.values()
-    return [describe(backend) for backend in backends] or _nothing(nexus.loaded.config.discovery)
+    lines = [describe(backend) for backend in backends] or _nothing(nexus.loaded.config.discovery)
+    for mention in nexus.finder.mentions:
+        lines += [mention.text, *(f"  {line}" for line in mention.toml.splitlines())]
+    return lines
 
 
 def describe(backend: Backend) -> str:
@@ -58,13 +61,14 @@ class Newcomers:
         self._told = {backend.id for backend in backends if backend.status is BackendStatus.HEALTHY}
         self._registry.subscribe(self._changed)
 
-    def _changed(self, _: Backend, backend: Backend) -> None:
-        if backend.status is not BackendStatus.HEALTHY or backend.id in self._told:
-            return
-        # Whoever has gone is told of again when it comes back.
-        self._told &= self._registry.snapshot.backends.keys()
-        self._told.add(backend.id)
-        self._announce(describe(backend))
+    def _changed(self, was: Backend, backend: Backend) -> None:
+        if was.status is BackendStatus.UNKNOWN:
+            # It is new, or at another address, even if one of this name was told of before.
+            self._told.discard(backend.id)
+        if backend.status is BackendStatus.HEALTHY and backend.id not in self._told:
+            self._told &= self._registry.snapshot.backends.keys()
+            self._told.add(backend.id)
+            self._announce(describe(backend))
 
 
 def _nothing(discovery: DiscoveryConfig) -> list[str]:

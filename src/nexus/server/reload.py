@@ -98,7 +98,8 @@ class Reloader:
         changes = difference(self._nexus.loaded, new)
         looks = await self._look(changes)
         said = self._nexus.loaded.warnings
-        await self._apply(new, changes, looks)
+        self._apply(new, changes, looks)
+        await self._nexus.follow()
         self._tell(new, changes, said, asked=asked)
         return True
 
@@ -129,7 +130,7 @@ class Reloader:
     async def _one(self, spec: BackendSpec) -> Look | None:
         return await self._nexus.fleet.look(spec)
 
-    async def _apply(self, new: Loaded, changes: Changes, looks: dict[str, Look]) -> None:
+    def _apply(self, new: Loaded, changes: Changes, looks: dict[str, Look]) -> None:
         nexus = self._nexus
         config = applied(nexus.loaded.config, changes)
         nexus.loaded = msgspec.structs.replace(new, config=config)

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from nexus.backends.detect import Verdict
-from nexus.domain import BackendSpec, BackendType, DiscoverySource
+from nexus.domain import Backend, BackendSpec, BackendType, DiscoverySource
 from nexus.observe.events import EventLog
 from nexus.registry.registry import Registry
 from nexus.services.discovery.names import MAX_LENGTH, first_readable, readable, unique
@@ -67,7 +67,13 @@ class Roster:
         spec = server.backend
         if spec is None:
             new_id = self._new_id(target)
-            spec = BackendSpec(new_id, new_id, target.origin, source=sighting.source)
+            left = self._registry.get(new_id)
+            # One that an earlier discovery left behind is taken over, with what was changed about it.
+            spec = (
+                BackendSpec(new_id, new_id, target.origin, source=sighting.source)
+                if left is None
+                else left.spec
+            )
         elif (present := self._registry.get(spec.id)) is not None:
             # What an operator has changed about it stays when it moves.
             spec = present.spec
@@ -105,7 +111,8 @@ class Roster:
             return True
         if not self._has_room(server):
             return False
-        name = self._names.get(spec.id) or _suggested(sightings, target, verdict)
+        named = spec.name if spec.name != spec.id else ""
+        name = self._names.get(spec.id) or named or _suggested(sightings, target, verdict)
         spec = msgspec.structs.replace(spec, name=unique(name, self._taken(spec.id)))
         server.backend = spec
         self._put(server, target.place)
@@ -184,7 +191,7 @@ class Roster:
             host = "127.0.0.1" if target.place[0] == THIS_COMPUTER else target.place[0]
             base = f"found-{re.sub(r'[^A-Za-z0-9.]', '-', host)}-{target.place[1]}"
         taken, number, free = self._registry.snapshot.backends, 1, base
-        while free in taken or free in self._servers:
+        while free in self._servers or (free in taken and not _left_behind(taken[free], target)):
             number += 1
             free = f"{base}-{number}"
         return free
@@ -194,6 +201,11 @@ class Roster:
         self._names[spec.id] = spec.name
         if len(self._names) > MAX_NAMES:
             del self._names[next(iter(self._names))]
+
+
+def _left_behind(backend: Backend, target: Target) -> bool:
+    """Tell whether an earlier discovery found just this, and was ended since."""
+    return backend.spec.source not in CONFIGURED and backend.spec.origin == target.origin
 
 
 def _by_server_id(server_id: str) -> str:
