@@ -329,3 +329,59 @@ async def test_changes_are_logged(fleet: FakeFleet, start: Serve, caplog: pytest
     await admin.delete("a")
     said = [record.getMessage() for record in caplog.records if record.name == "nexus.admin"]
     assert said == ["backend was added", "backend was changed", "backend was removed"]
+
+
+async def test_a_defect_is_a_500_without_detail(
+    start: Serve, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    gateway = await start("")
+
+    def broken() -> None:
+        raise RuntimeError("a secret detail")
+
+    monkeypatch.setattr(gateway.nexus.administration.operations, "views", broken)
+    async with gateway.client() as client:
+        for _ in range(2):
+            client.send("GET", "/admin/backends")
+            reply = await client.read_reply()
+            assert (reply.status, reply.error["code"]) == (500, "internal_error")
+            assert b"secret" not in reply.body
+    assert caplog.text.count("RuntimeError: a secret detail") == 2
+
+
+async def test_a_shutdown_does_not_wait_for_a_server_that_says_nothing(
+    start: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked = asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        asked.set()
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    gateway = await start("[health_check]\ntimeout_seconds = 600\n")
+    async with gateway.client() as client:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        client.send("POST", "/admin/backends", {"url": url}, JSON)
+        async with asyncio.timeout(20):
+            await asked.wait()
+            await gateway.nexus.close()
+        assert (await client.read_reply()).complete is False
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+    server.close()
+    await server.wait_closed()
+
+
+async def test_a_client_that_leaves_leaves_nothing_half_added(fleet: FakeFleet, start: Serve) -> None:
+    backend = await fleet.add("vllm", models=[FakeModel("m")])
+    gateway = await start("")
+    admin = Admin(gateway)
+    async with gateway.client() as client:
+        client.send("POST", "/admin/backends", {"url": backend.url, "name": "a"}, JSON)
+        await gateway.until(lambda: backend.requests != [])
+    await gateway.until(lambda: [view.status for view in gateway.nexus.registry.views()] == ["healthy"])
+    assert (await admin.add(url=backend.url, name="a")).status == 409
+    assert (await admin.delete("a")).status == 200
+    assert (await admin.add(url=backend.url, name="a")).status == 201
