@@ -72,7 +72,7 @@ class RequestLog:
     def __init__(self, writer: LineWriter, style: str) -> None:
         self._writer = writer
         self.restyle(style)
-        self._second = -1
+        self._second = -1.0
         self._date = ""
         # To format three digits costs as much as all else about a moment together.
         self._milliseconds = tuple(f".{number:03d}Z" for number in range(1000))
@@ -86,10 +86,13 @@ class RequestLog:
         """Write one line; failed attempts make it a warning. Its moment is RFC 3339 in milliseconds."""
         if self._enabled or outcome.error or len(outcome.attempts) > 1:
             wall = outcome.started_at + outcome.seconds
-            if not 0.0 <= wall - self._second < 1.0:
-                self._second = int(wall)
-                self._date = datetime.fromtimestamp(self._second, UTC).isoformat(timespec="seconds")[:19]
-            moment = self._date + self._milliseconds[int((wall - self._second) * 1000)]
+            since = wall - self._second
+            if not 0.0 <= since < 1.0:
+                second = int(wall)
+                self._date = datetime.fromtimestamp(second, UTC).isoformat(timespec="seconds")[:19]
+                self._second = float(second)
+                since = wall - second
+            moment = self._date + self._milliseconds[int(since * 1000.0)]
             self._writer.write(self._format(outcome, moment))
 
 

@@ -57,7 +57,7 @@ _BACKSLASH: Final = 0x5C
 _OTHER_ESCAPE: Final = b"\\u016"
 
 
-class Envelope(msgspec.Struct, frozen=True, eq=False):
+class Envelope(msgspec.Struct, frozen=True, eq=False, gc=False):
     """One request body.
 
     Attributes:

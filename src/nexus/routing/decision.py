@@ -10,7 +10,7 @@ from nexus.domain import Rejection, RouteReason
 from nexus.registry import Candidate
 
 
-class Decision(msgspec.Struct, frozen=True, eq=False):
+class Decision(msgspec.Struct, frozen=True, eq=False, gc=False):
     """Lease ``candidate`` now, before anything is awaited.
 
     Attributes:

@@ -70,7 +70,11 @@ def smart(weights: Weights) -> Ranking:
 
 def _typical(survivors: Sequence[Candidate]) -> float:
     """Return the median time to first byte of those that are measured, in seconds; ``inf`` for none."""
-    measured = [own for candidate in survivors if (own := candidate.stats.first_byte) is not None]
+    measured = []
+    for candidate in survivors:
+        own = candidate.stats.first_byte
+        if own is not None:
+            measured.append(own)
     if not measured:
         return math.inf
     measured.sort()
