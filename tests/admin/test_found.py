@@ -1,0 +1,45 @@
+"""Backends that were found, and what may be done to them."""
+
+from __future__ import annotations
+
+from tests.admin.asking import Admin
+from tests.support.gateway import RunningGateway, Serve
+
+from nexus.testing import FakeBackend, FakeFleet, FakeModel
+
+
+async def found(start: Serve, backend: FakeBackend) -> tuple[RunningGateway, str]:
+    """Start a gateway that has found one backend; return it and the backend's id."""
+    gateway = await start(
+        f'[discovery]\nprobe_local = false\nservice_types = []\npeers = ["127.0.0.1:{backend.port}"]\n'
+    )
+    await gateway.until(lambda: [view.status for view in gateway.nexus.registry.views()] == ["healthy"])
+    return gateway, gateway.nexus.registry.views()[0].id
+
+
+async def test_a_found_one_is_changed_for_now_and_not_deleted(fleet: FakeFleet, start: Serve) -> None:
+    backend = await fleet.add("vllm", models=[FakeModel("m")])
+    gateway, found_id = await found(start, backend)
+    admin = Admin(gateway)
+    reply = await admin.patch(found_id, priority=3, drain=True)
+    assert (reply.status, reply.json["source"], reply.json["draining"]) == (200, "peer", True)
+    assert "finds the backend anew" in reply.json["note"]
+    reply = await admin.delete(found_id)
+    assert (reply.status, reply.error["code"]) == (409, "conflict")
+    assert "found again" in reply.error["message"]
+    assert (await admin.check(found_id)).json["check"]["status"] == "healthy"
+
+
+async def test_a_found_one_gives_way_to_the_same_server_added(fleet: FakeFleet, start: Serve) -> None:
+    backend = await fleet.add("vllm", models=[FakeModel("m")])
+    gateway, _ = await found(start, backend)
+    admin = Admin(gateway)
+    for fields in ({"name": "mine"}, {}):
+        reply = await admin.add(url=backend.url, **fields)
+        assert reply.status == 201, reply.body
+        name = reply.json["name"]
+        await gateway.until(lambda: len(gateway.nexus.registry.views()) == 1)
+        assert {view["source"] for view in (await admin.list()).values()} == {"manual"}
+        assert (await gateway.chat()).status == 200
+        assert (await admin.delete(name)).status == 200
+        await gateway.until(lambda: [view.source for view in gateway.nexus.registry.views()] == ["peer"])
