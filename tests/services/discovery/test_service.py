@@ -15,6 +15,7 @@ from nexus.config.schema import DiscoveryConfig
 from nexus.domain import Backend, BackendSpec, BackendType, DiscoverySource, Origin
 from nexus.registry.registry import Registry
 from nexus.services.discovery import service as module
+from nexus.services.discovery.mdns import WAY_ROUND
 from nexus.services.discovery.service import Discovery, DiscoveryTools
 from nexus.services.discovery.sightings import Sighting
 from nexus.tasks import SystemClock
@@ -225,6 +226,18 @@ async def test_bad_types_are_in_the_warnings() -> None:
         async with asyncio.timeout(30):
             await mdns.started.wait()
         assert len(place.discovery.warnings) == 1
+
+
+async def test_behind_a_containers_bridge_there_is_one_warning_with_the_way_round(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "bridge_gateway", lambda: "172.17.0.1")
+    async with discovering(DiscoveryConfig(service_types=(LLM,))) as place:
+        (warning,) = place.discovery.warnings
+        assert WAY_ROUND in warning
+        assert [record.message for record in caplog.records] == [warning]
+    async with discovering(QUIET) as place:
+        assert place.discovery.warnings == ()
 
 
 async def test_closing_at_any_moment_leaves_nothing() -> None:

@@ -13,22 +13,25 @@ import msgspec
 from nexus.config.schema import DiscoveryConfig
 from nexus.domain import DiscoverySource
 from nexus.http.resolve import SystemResolver
+from nexus.observe.events import EventLog
 from nexus.registry.registry import Registry
 from nexus.services.discovery.address_watch import Surroundings
 from nexus.services.discovery.asking import Examine
-from nexus.services.discovery.container import container_hosts
+from nexus.services.discovery.container import bridge_gateway, container_hosts
 from nexus.services.discovery.environment import EnvironmentAddresses, Mention, read_environment
 from nexus.services.discovery.finds import Finds
 from nexus.services.discovery.intake import SIGHTINGS_PER_BACKEND
 from nexus.services.discovery.listeners import listening_sockets
 from nexus.services.discovery.local_ports import PORTS, LocalPorts
 from nexus.services.discovery.lookups import HostResolver
-from nexus.services.discovery.mdns import MdnsBrowser
+from nexus.services.discovery.mdns import WAY_ROUND, MdnsBrowser
 from nexus.services.discovery.own_addresses import OwnAddresses
 from nexus.services.discovery.peers import Peers
 from nexus.services.discovery.roster import Forget, Register
 from nexus.services.discovery.tools import FindsSettings, FindsTools
 from nexus.tasks import Clock, TaskOwner
+
+_log: Final = EventLog("discovery")
 
 FIRST_ROUND_SECONDS: Final = 2.5
 OWN_SECONDS: Final = 10.0
@@ -116,6 +119,7 @@ class Discovery:
         self._others: list[Source] = []
         self._mdns: MdnsBrowser | None = None
         self._mentions: tuple[Mention, ...] = ()
+        self._warnings: list[str] = []
 
     @property
     def mentions(self) -> tuple[Mention, ...]:
@@ -125,7 +129,7 @@ class Discovery:
     @property
     def warnings(self) -> tuple[str, ...]:
         """One sentence for each thing that does not work; each was logged when it came up."""
-        return () if self._mdns is None else tuple(self._mdns.warnings)
+        return (*self._warnings, *(() if self._mdns is None else self._mdns.warnings))
 
     async def start(self, listening: Iterable[tuple[str, int]]) -> None:
         """Begin to look; nothing is waited for.
@@ -173,6 +177,10 @@ class Discovery:
         await self.first_round()
         await mdns.start()
 
+    def _warn(self, sentence: str) -> None:
+        self._warnings.append(sentence)
+        _log.warning(sentence)
+
     def _make_sources(self) -> None:
         config, tools = self._config, self._tools
         around = Surroundings(self._finds, tools.clock, self._resolver, tools.own.is_self, listening_sockets)
@@ -192,6 +200,12 @@ class Discovery:
         if config.peers:
             self._others.append(Peers(around, config.probe_seconds, config.peers))
         if config.service_types:
+            if bridge_gateway() is not None:
+                # Sockets open as usual there, and hear nothing: only the cable tells.
+                self._warn(
+                    f"what the network announces does not reach into this container: {WAY_ROUND}, "
+                    "or give it the host's network"
+                )
             self._mdns = MdnsBrowser(
                 self._finds,
                 tools.clock,
