@@ -10,10 +10,7 @@ from nexus.server.greeting import Newcomers, describe, opening
 from nexus.server.greeting import fleet as told
 from nexus.testing import FakeFleet
 
-_LOOKED = (
-    "No inference server was found: looked at OLLAMA_HOST and the usual ports of this computer "
-    "and the peers box:1 and what the network announces (_ollama._tcp, _llm._tcp)."
-)
+_LOOKED = "No inference server was found: looked at OLLAMA_HOST and the usual ports of this computer."
 
 
 def _backend(**fields: object) -> Backend:
@@ -43,12 +40,13 @@ def test_a_servers_own_words_cannot_move_the_cursor() -> None:
             DiscoveryConfig(peers=("box:1",)),
             [
                 _LOOKED,
-                "Start one on this computer and it is used within 60 s.",
+                "One that starts here is used within 60 s.",
+                "Still looking at the peers box:1 and what the network announces (_ollama._tcp, _llm._tcp).",
             ],
         ),
         (
             DiscoveryConfig(probe_local=False, service_types=()),
-            ["No inference server was found: looked at nothing."],
+            ["No inference server was found: this computer is not looked at ([discovery] probe_local)."],
         ),
     ],
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from nexus.admin.door import token_line
@@ -72,12 +72,8 @@ class Newcomers:
 
 
 def _nothing(discovery: DiscoveryConfig) -> list[str]:
-    looked = "No inference server was found: looked at " + " and ".join(_tried(discovery)) + "."
-    first = [looked] if discovery.enabled else ["No backend is configured, and discovery is off."]
-    if discovery.enabled and discovery.probe_local:
-        first.append(f"Start one on this computer and it is used within {discovery.probe_seconds:g} s.")
     return [
-        *first,
+        *(_looked(discovery) if discovery.enabled else ["No backend is configured, and discovery is off."]),
         "To name one now:",
         "  nexus serve --backend http://127.0.0.1:11434",
         "or write a nexus.toml ('nexus config init' makes one).",
@@ -85,9 +81,15 @@ def _nothing(discovery: DiscoveryConfig) -> list[str]:
     ]
 
 
-def _tried(discovery: DiscoveryConfig) -> list[str]:
-    tried = ["OLLAMA_HOST and the usual ports of this computer"] if discovery.probe_local else []
-    if discovery.peers:
-        tried.append(f"the peers {', '.join(discovery.peers)}")
+def _looked(discovery: DiscoveryConfig) -> Iterator[str]:
+    """Say where was looked, and where is still being looked: that goes on after the greeting."""
+    if discovery.probe_local:
+        yield "No inference server was found: looked at OLLAMA_HOST and the usual ports of this computer."
+        yield f"One that starts here is used within {discovery.probe_seconds:g} s."
+    else:
+        yield "No inference server was found: this computer is not looked at ([discovery] probe_local)."
     types = ", ".join(name.removesuffix(".").removesuffix(".local") for name in discovery.service_types)
-    return [*tried, f"what the network announces ({types})"] if types else tried or ["nothing"]
+    others = [f"the peers {', '.join(discovery.peers)}"] if discovery.peers else []
+    others += [f"what the network announces ({types})"] if types else []
+    if others:
+        yield f"Still looking at {' and '.join(others)}."
