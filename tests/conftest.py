@@ -1,4 +1,4 @@
-"""Real llama.cpp servers for the tests that are marked ``real``."""
+"""Real llama.cpp servers for the tests that are marked ``real``, and what CI may not skip."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from nexus.demo.weights import DemoIncomplete, find_weights, require_llama
 
 MakeLlama = Callable[..., LlamaServer]
 
-# In CI a real server that is missing is a defect of the machine, not a reason to test less.
+# In CI a machine that lacks one of these is a defect, not a reason to test less.
 STRICT = os.environ.get("NEXUS_CI") == "1"
+NEEDED = {"real": "a test of a real server", "namespace": "a test in a network namespace"}
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -31,9 +32,10 @@ def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    if STRICT and report.skipped and item.get_closest_marker("real") is not None:
+    needed = [what for marker, what in NEEDED.items() if item.get_closest_marker(marker) is not None]
+    if STRICT and report.skipped and needed:
         report.outcome = "failed"
-        report.longrepr = f"NEXUS_CI=1 forbids skipping a test of a real server: {report.longrepr}"
+        report.longrepr = f"NEXUS_CI=1 forbids skipping {' or '.join(needed)}: {report.longrepr}"
     return report
 
 

@@ -1,4 +1,4 @@
-"""The rule for tests of real servers: skipped where there is none, failed in CI."""
+"""The rule for what not every machine has: skipped where it is missing, failed in CI."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ import pytest
 CONFTEST = Path(__file__).with_name("conftest.py")
 
 
+@pytest.mark.parametrize("marker", ["real", "namespace"])
 @pytest.mark.parametrize(("strict", "expected"), [("0", "1 skipped"), ("1", "1 failed")])
-def test_a_skipped_test_of_a_real_server_fails_in_ci(tmp_path: Path, strict: str, expected: str) -> None:
+def test_a_skip_fails_in_ci(tmp_path: Path, strict: str, expected: str, marker: str) -> None:
     (tmp_path / "conftest.py").write_bytes(CONFTEST.read_bytes())
-    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers =\n    real: x\n")
+    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers =\n    real: x\n    namespace: x\n")
     (tmp_path / "test_it.py").write_text(
-        "import pytest\n@pytest.mark.real\ndef test_it() -> None:\n    pytest.skip('no server')\n"
+        f"import pytest\n@pytest.mark.{marker}\ndef test_it() -> None:\n    pytest.skip('none here')\n"
     )
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", str(tmp_path)],
