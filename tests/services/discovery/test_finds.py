@@ -436,6 +436,31 @@ async def test_a_server_stays_where_it_was_while_its_new_address_does_not_answer
         assert w.urls() == [f"http://{OTHER}:8000"]
 
 
+async def test_a_place_that_its_server_left_is_free_for_the_next_one() -> None:
+    async with world() as w:
+        w.serve(BOX, 8000)
+        await w.see(mdns("Kitchen", BOX))
+        # Addresses were dealt anew, and what was the kitchen's is the attic's.
+        await w.see(mdns("Kitchen", OTHER), mdns("Attic", BOX))
+        assert w.names() == ["Attic"]
+        w.serve(OTHER, 8000)
+        await w.clock.advance(2)
+        assert w.urls() == [f"http://{BOX}:8000", f"http://{OTHER}:8000"]
+        assert w.names() == ["Attic", "Kitchen"]
+
+
+async def test_a_place_that_its_server_left_for_another_is_taken_at_once() -> None:
+    async with world() as w:
+        w.serve(BOX, 8000)
+        w.serve(OTHER, 8000)
+        await w.see(mdns("Kitchen", BOX, server_id="a"))
+        was = backend(w)
+        await w.see(mdns("Kitchen", OTHER, server_id="a"), mdns("Attic", BOX))
+        assert {spec.name: spec.origin.host for spec in w.found()} == {"Kitchen": OTHER, "Attic": BOX}
+        assert w.registry.get(was.id) is not None
+        assert not w.forgotten
+
+
 async def test_a_backend_that_goes_down_is_looked_for_at_its_other_addresses() -> None:
     async with world() as w:
         w.serve(BOX, 8000)

@@ -33,12 +33,14 @@ class Examiner:
         sightings: all of them, by key.
         barred: whether a place is another server's.
         prepare: finds out by which names a server is known; called before it is asked.
-        vacant: called when a server turned out to need no place among the backends.
+        vacant: called when a server turned out to need no place among the backends, or moved.
+        lost: called when a server that has left its place was not found anew.
     """
 
     __slots__ = (
         "_barred",
         "_clock",
+        "_lost",
         "_prepare",
         "_registry",
         "_roster",
@@ -58,6 +60,7 @@ class Examiner:
         barred: Callable[[Place, Server], bool],
         prepare: Callable[[Server], Awaitable[None]],
         vacant: Callable[[], None],
+        lost: Callable[[Server], None],
     ) -> None:
         self._tools = tools
         self._registry = tools.registry
@@ -68,6 +71,7 @@ class Examiner:
         self._barred = barred
         self._prepare = prepare
         self._vacant = vacant
+        self._lost = lost
 
     def ways(self, server: Server) -> list[Target]:
         """Return how to ask a server, where its backend is first."""
@@ -103,6 +107,10 @@ class Examiner:
             return
         server.due = math.inf
         ways = self.ways(server)
+        if not ways:
+            # Every place of it is another's still: it is its turn when one becomes free.
+            server.crowded = not server.registered
+            return
         answer = await ask(ways, lambda way: self._roster.draft(server, way), self._tools.examine)
         if self._askable(server):
             self._conclude(server, ways, answer)
@@ -123,6 +131,7 @@ class Examiner:
         return backend is not None and not (sighted and backend.status in UP)
 
     def _conclude(self, server: Server, ways: list[Target], answer: Answer) -> None:
+        moved = server.backend is not None
         if not answer.answered:
             self.silent(server)
         elif answer.target is None or answer.verdict is None:
@@ -136,5 +145,7 @@ class Examiner:
             server.failures, server.tried, server.verdict = 0, tried(ways), answer.verdict
             sightings = [self._sightings[key] for key in server.keys]
             server.crowded = not self._roster.enter(server, answer.target, answer.verdict, sightings)
-        if not server.registered:
+        if server.backend is not None and server.backend.origin not in [way.origin for way in ways]:
+            self._lost(server)
+        elif moved or not server.registered:
             self._vacant()

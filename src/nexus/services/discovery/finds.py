@@ -55,6 +55,7 @@ class Finds:
             barred=self._barred,
             prepare=self._resolve,
             vacant=self._fill,
+            lost=self._lost,
         )
         self._pump = Pump(
             self._servers,
@@ -178,6 +179,9 @@ class Finds:
         """Let a server have the sightings of ``group``, without those in their grace if there are others."""
         old = {key for key in group.keys - {fresh} if self._lingers(key)}
         live = group.keys - old
+        if live:
+            for key in old:
+                self._drop(key)
         server = group.server
         if server is None:
             number = next(self._numbers)
@@ -186,9 +190,6 @@ class Finds:
             if server.registered and live:
                 self._examiner.plan(server)
             return
-        if live:
-            for key in old:
-                self._drop(key)
         self._groups.give(server, live or old)
         server.announced = all(self._sightings[key].source is DiscoverySource.MDNS for key in server.keys)
         if group.claim:
@@ -198,7 +199,15 @@ class Finds:
 
     def _barred(self, place: Place, server: Server) -> bool:
         holder = self._roster.at(place)
-        return (holder is not None and holder is not server) or self._groups.belongs_elsewhere(place, server)
+        return (holder is not None and holder is not server) or self._groups.belongs_elsewhere(
+            place, server, trusted=True
+        )
+
+    def _lost(self, server: Server) -> None:
+        """Give up the place of a server that has left it, and is not found anew, if another is there."""
+        place = server.place
+        if place is not None and self._groups.belongs_elsewhere(place, server, trusted=False):
+            self._leave(server, "another server is there now")
 
     def _lingers(self, key: str) -> bool:
         owner = self._groups.owner(key)

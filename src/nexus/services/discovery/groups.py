@@ -95,9 +95,10 @@ class Groups:
                 groups.append(Group(homes.get(at), frozenset(found - claims), claim))
         return groups, merged
 
-    def belongs_elsewhere(self, place: Place, server: Server) -> bool:
-        """Tell whether somebody trusted says that another server than ``server`` is at ``place``."""
-        return any(self._owners.get(key) is not server for key in self._links.trusted_at(("at", *place)))
+    def belongs_elsewhere(self, place: Place, server: Server, *, trusted: bool) -> bool:
+        """Tell whether somebody, or somebody trusted, says that another server is at ``place``."""
+        keys = self._links.at(("at", *place), trusted=trusted)
+        return any(self._owners.get(key) is not server for key in keys)
 
     def _reach(self, keys: set[str]) -> tuple[list[set[str]], list[Server]]:
         while True:
@@ -114,6 +115,6 @@ class Groups:
         named = there = False
         if server.place is not None:
             mark = ("at", *server.place)
-            named = not keys.isdisjoint(self._links.trusted_at(mark))
+            named = not keys.isdisjoint(self._links.at(mark, trusted=True))
             there = any(mark in self._links.marks(key) for key in keys)
         return named, there, len(keys & server.keys), min(keys)

@@ -50,9 +50,10 @@ class Links:
         """Return the marks of a sighting; an unknown one has none."""
         return self._marks.get(key, _NO_MARKS)
 
-    def trusted_at(self, mark: Mark) -> set[str]:
-        """Return the trusted sightings that have ``mark``."""
-        return self._by_mark.get(mark, set()) & self._trusted
+    def at(self, mark: Mark, *, trusted: bool = False) -> set[str]:
+        """Return the sightings that have ``mark``, or only the trusted ones of them."""
+        keys = self._by_mark.get(mark, set())
+        return keys & self._trusted if trusted else set(keys)
 
     def groups(self, keys: Iterable[str]) -> list[set[str]]:
         """Return the servers that ``keys`` and what is linked to them are sightings of, each once."""

@@ -47,7 +47,8 @@ class Roster:
         self._most = most
         self._servers: dict[str, Server] = {}
         self._places: dict[Place, Server] = {}
-        self._names: dict[str, str] = {}
+        # By id: what was suggested, and the name that came of it.
+        self._names: dict[str, tuple[str, str]] = {}
         self._warned = False
 
     def __len__(self) -> int:
@@ -112,12 +113,15 @@ class Roster:
         if not self._has_room(server):
             return False
         named = spec.name if spec.name != spec.id else ""
-        name = self._names.get(spec.id) or named or _suggested(sightings, target, verdict)
+        suggested = _suggested(sightings, target, verdict)
+        before, name = self._names.get(spec.id, ("", ""))
+        if before != suggested:
+            name = named or suggested
         spec = msgspec.structs.replace(spec, name=unique(name, self._taken(spec.id)))
         server.backend = spec
         self._put(server, target.place)
         self._servers[spec.id] = server
-        self._remember(spec)
+        self._remember(spec, suggested)
         self._register(spec, verdict)
         _log.info(
             "backend found",
@@ -152,7 +156,7 @@ class Roster:
             if present is not None and server.verdict is not None:
                 name = unique(spec.name, self._taken(spec.id))
                 server.backend = msgspec.structs.replace(present.spec, name=name)
-                self._remember(server.backend)
+                self._remember(server.backend, self._names.get(spec.id, ("", ""))[0])
                 self._register(server.backend, server.verdict)
 
     def _put(self, server: Server, place: Place | None) -> None:
@@ -196,9 +200,9 @@ class Roster:
             free = f"{base}-{number}"
         return free
 
-    def _remember(self, spec: BackendSpec) -> None:
+    def _remember(self, spec: BackendSpec, suggested: str) -> None:
         self._names.pop(spec.id, None)
-        self._names[spec.id] = spec.name
+        self._names[spec.id] = suggested, spec.name
         if len(self._names) > MAX_NAMES:
             del self._names[next(iter(self._names))]
 

@@ -55,7 +55,7 @@ class Server:
         failures: examinations in a row that nobody answered.
         verdict: what it was found to be last, or ``None``.
         tried: targets of the last examination that came to an end.
-        crowded: it serves, yet there are as many backends as may be.
+        crowded: it waits for a place: there are as many backends as may be, or another is where it is.
         gone_at: monotonic seconds at which its last sighting went, or ``None``.
         task: the examination that runs.
     """
