@@ -62,6 +62,7 @@ class HealthService:
         entry = self._watches.pop(backend_id, None)
         if entry is not None:
             watch, task = entry
+            # A task that never made a step has no end of its own.
             watch.checked.set()
             self._tasks.cancel(task)
 
@@ -92,10 +93,14 @@ class HealthService:
             self._unsubscribe = None
 
     async def _run(self, watch: BackendWatch, backend_id: str) -> None:
-        await watch.run()
-        entry = self._watches.get(backend_id)
-        if entry is not None and entry[0] is watch:
-            del self._watches[backend_id]
+        try:
+            await watch.run()
+        finally:
+            # However it ends, nobody may wait for it for ever.
+            watch.checked.set()
+            entry = self._watches.get(backend_id)
+            if entry is not None and entry[0] is watch:
+                del self._watches[backend_id]
 
     async def _serve_wishes(self) -> None:
         while True:
