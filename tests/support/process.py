@@ -150,6 +150,21 @@ def nexus_process(folder: Path, *arguments: str, toml: str = "", **environ: str)
         running.close()
 
 
+@contextmanager
+def bare_nexus(folder: Path, *arguments: str) -> Iterator[NexusProcess]:
+    """Run ``nexus serve`` as on a fresh computer: no configuration, nothing kept, an empty environment.
+
+    It looks for servers and takes its usual port: only for a network namespace.
+    """
+    home = folder / "home"
+    home.mkdir(exist_ok=True)
+    running = NexusProcess(arguments, home, {"PATH": os.environ["PATH"], "HOME": str(home)})
+    try:
+        yield running
+    finally:
+        running.close()
+
+
 def wait_until(condition: Callable[[], bool], seconds: float = DEADLINE_SECONDS) -> None:
     """Block until a condition holds; the deadline only catches hanging."""
     deadline = time.monotonic() + seconds
