@@ -57,3 +57,16 @@ def test_a_refusal_says_that_the_way_leads_back() -> None:
     assert (backend, name, rejection.code) == ("near", "llama3", "gateways")
     assert "leads back" in rejection.message
     assert refusal.retry_after is None
+
+
+def test_the_nearer_of_two_ways_is_asked_first() -> None:
+    target = registry()
+    add(target, "far", [behind("llama3", "far", "near")], type=BackendType.NEXUS)
+    add(target, "near", [behind("llama3", "near")], type=BackendType.NEXUS)
+    decision = ask(target)
+    assert isinstance(decision, Decision)
+    assert decision.candidate.backend.name == "near"
+    add(target, "own")
+    decision = ask(target)
+    assert isinstance(decision, Decision)
+    assert [candidate.backend.name for candidate in decision.ranking] == ["own", "near", "far"]

@@ -103,6 +103,8 @@ class Record:
         stats = self._pairs.get(key)
         if stats is None:
             stats = self._pairs[key] = PairStats(self._unrest)
+        # Of two ways to one model, the longer one costs every gateway on it.
+        priority = self.backend.spec.priority + len(model.via)
         learned = self._learned.get(key, frozenset())
         flags = {name: getattr(model.capabilities, name) for name in CAPABILITY_NAMES}
         missing = learned | {name for name, flag in flags.items() if flag is False}
@@ -120,8 +122,8 @@ class Record:
             known_true=frozenset(name for name, flag in flags.items() if flag and name not in learned),
             surfaces=frozenset(surfaces),
             in_rotation=rotation,
-            priority=self.backend.spec.priority,
-            preferred=max(0, 100 - self.backend.spec.priority) / 100,
+            priority=priority,
+            preferred=max(0, 100 - priority) / 100,
             slots=max(1, self.backend.slots),
             context_length=model.context_length,
         )

@@ -27,7 +27,8 @@ class Candidate(msgspec.Struct, frozen=True, eq=False):
         known_false: capabilities reported or learned to be missing, and ``"surface:<name>"``.
         known_true: capabilities reported and not unlearned.
         surfaces: names of the surfaces on which the backend serves this model.
-        preferred: its backend's priority as a share: 1 for the first, 0 for 100 and beyond.
+        priority: its backend's, and 1 for each gateway on the way to the model.
+        preferred: the same as a share: 1 for the first, 0 for 100 and beyond.
         in_rotation: its backend is healthy, not draining, and may be used under the rules.
     """
 
