@@ -27,7 +27,7 @@ LAN = [
 # Loopback multicast is shared by every test process of this computer.
 HOST = f"kitchen-{os.urandom(4).hex()}"
 ID = os.urandom(8).hex()
-NAME = f"Nexus on {HOST}.{SERVICE_TYPE}"
+NAME = f"Nexus on {HOST} {ID[:4]}.{SERVICE_TYPE}"
 
 
 class Listener:
@@ -108,7 +108,7 @@ async def test_a_taken_name_gets_a_suffix(neighbour: tuple[AsyncZeroconf, Listen
     _, listener = neighbour
     hearing = AsyncZeroconf(interfaces=[LOOPBACK])
     await hearing.zeroconf.async_wait_for_start()
-    first, second = advertiser(), advertiser(ID[::-1], open_zeroconf=lambda: hearing)
+    first, second = advertiser(), advertiser(open_zeroconf=lambda: hearing)
     first.start()
     async with asyncio.timeout(20):
         # A neighbour answers a probe only some time after it has spoken by itself.
@@ -116,7 +116,7 @@ async def test_a_taken_name_gets_a_suffix(neighbour: tuple[AsyncZeroconf, Listen
             await asyncio.sleep(0.01)
     second.start()
     await listener.until(lambda: len(listener.names()) == 2)
-    assert listener.names() == {NAME, NAME.replace(HOST, f"{HOST}-2")}
+    assert listener.names() == {NAME, NAME.replace(f".{SERVICE_TYPE}", f"-2.{SERVICE_TYPE}")}
     await second.close()
     await first.close()
 
@@ -219,5 +219,6 @@ def test_a_bridge_is_announced_where_there_is_nothing_else() -> None:
 def test_a_name_fits_and_leaves_room_for_a_suffix(host: str) -> None:
     name = Announcement(host, "a" * 16, 6398).instance
     assert name.startswith("Nexus on ")
+    assert name.endswith(" aaaa")
     assert len(name.encode()) <= 59
     assert "." not in name

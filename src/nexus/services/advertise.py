@@ -57,9 +57,15 @@ class Announcement(msgspec.Struct, frozen=True):
 
     @property
     def instance(self) -> str:
-        """The service's name, for people; short enough for a suffix against a name clash."""
+        """The service's name, for people; short enough for a suffix against a name clash.
+
+        A part of the id is in it: two that are announced at the same moment do not notice that
+        they have one name, and computers that were installed alike have.
+        """
+        mark = f" {self.gateway_id[:4]}"
+        room = _LABEL_BYTES - _SUFFIX_BYTES - len(mark)
         name = f"Nexus on {self.host_name.partition('.')[0]}"
-        return name.encode()[: _LABEL_BYTES - _SUFFIX_BYTES].decode(errors="ignore")
+        return name.encode()[:room].decode(errors="ignore") + mark
 
     @property
     def text(self) -> dict[str, str]:
@@ -142,6 +148,7 @@ class Advertiser:
         clock: the time.
         open_zeroconf: opens the multicast sockets.
         interfaces: gives the computer's addresses.
+        service_type: what others browse for, with the dot at its end.
 
     Attributes:
         published: set while the announcement is out.
@@ -156,12 +163,14 @@ class Advertiser:
         clock: Clock,
         open_zeroconf: OpenZeroconf = open_zeroconf,
         interfaces: Callable[[], Iterable[Interface]] = interfaces,
+        service_type: str = SERVICE_TYPE,
     ) -> None:
         self._announcement = announcement
         self._bound = tuple(bound)
         self._clock = clock
         self._open = open_zeroconf
         self._interfaces = interfaces
+        self._service_type = service_type
         self._tasks = TaskOwner("advertise")
         self._zeroconf: AsyncZeroconf | None = None
         self._doubt = ""
@@ -180,12 +189,12 @@ class Advertiser:
     async def _run(self) -> None:
         # Its import takes as long as the rest of a start.
         await asyncio.to_thread(importlib.import_module, "zeroconf.asyncio")
-        told: tuple[str, ...] = ()
+        told: tuple[str, ...] | None = None
         while True:
             addresses = self._addresses()
             if addresses != told:
                 await self._withdraw()
-                told = addresses if await self._publish(addresses) else ()
+                told = addresses if await self._publish(addresses) else None
             await self._clock.sleep(RECHECK_SECONDS)
 
     def _addresses(self) -> tuple[str, ...]:
@@ -205,8 +214,8 @@ class Advertiser:
             return False
         told = self._announcement
         info = AsyncServiceInfo(
-            SERVICE_TYPE,
-            f"{told.instance}.{SERVICE_TYPE}",
+            self._service_type,
+            f"{told.instance}.{self._service_type}",
             port=told.port,
             properties=told.text,
             server=f"nexus-{told.gateway_id}.local.",
