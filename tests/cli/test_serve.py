@@ -136,3 +136,11 @@ def test_being_found_is_asked_for(
     nexus("serve", "-H", "0.0.0.0", *flags)  # nothing listens in this test
     discovery = served[0].config.discovery
     assert (discovery.advertise, discovery.open) == (advertise, open_)
+
+
+def test_what_nobody_could_reach_is_not_announced(nexus: Command, served: list[Loaded]) -> None:
+    result = nexus("serve", "--advertise")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("Error: flag --advertise: discovery.advertise: expected a host")
+    assert result.stderr.count("\n") == 1
+    assert not served

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import signal
+import subprocess
+import sys
+import termios
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.client import RawReply
+from tests.support.client import RawClient, RawReply
 from tests.support.gateway import backend_toml, chat_body
-from tests.support.process import NexusProcess, clean_environ, until
+from tests.support.process import COMMAND, NexusProcess, clean_environ, until
 
 from nexus.testing import FakeBackend, FakeFleet, Stall
 from nexus.testing.faults import Stage
@@ -252,6 +256,39 @@ async def test_a_removed_backend_ends_its_requests_while_a_further_reload_comes(
         reply = await request
         assert (reply.status, reply.header("x-nexus-backend")) == (200, one.name)
         await until(lambda: reloading.nexus.get("/health")[1]["backends"]["total"] == 1)
+
+
+async def test_a_terminal_that_nobody_reads_holds_no_request_up(fleet: FakeFleet, tmp_path: Path) -> None:
+    one = await fleet.add("llamacpp", models=["m"])
+    path = tmp_path / "nexus.toml"
+    path.write_text(SIGNAL_ONLY + backend_toml(one))
+    unread, terminal = os.pipe()
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(  # noqa: ASYNC220  # starting takes no time that matters here
+            [*COMMAND, "-c", str(path), "-p", "0"], stdout=terminal, stderr=log, env=clean_environ(tmp_path)
+        )
+    os.close(terminal)
+    try:
+        first = await asyncio.to_thread(os.read, unread, 200)
+        port = int(first.splitlines()[0].rpartition(b":")[2])
+        for number in range(20):
+            names = "".join(f'"{number}-{index}-{"x" * 40}" = "m"\n' for index in range(100))
+            path.write_text(f"{SIGNAL_ONLY}[routing.aliases]\n{names}{backend_toml(one)}")
+            process.send_signal(signal.SIGHUP)
+            status = 0
+            while status != 200:
+                async with RawClient("127.0.0.1", port) as client:
+                    client.send("POST", CHAT, chat_body(f"{number}-0-{'x' * 40}"))
+                    status = (await client.read_reply()).status
+        waiting = bytearray(4)
+        fcntl.ioctl(unread, termios.FIONREAD, waiting)
+        assert int.from_bytes(waiting, sys.byteorder) > 60_000, "the pipe never filled"
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.to_thread(process.wait, 20) == 0
+    finally:
+        process.kill()
+        process.wait()
+        os.close(unread)
 
 
 def _variant(number: int, fleet: tuple[FakeBackend, FakeBackend, FakeBackend]) -> str:

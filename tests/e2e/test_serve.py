@@ -67,7 +67,7 @@ def test_a_file_that_cannot_be_read_is_one_line(tmp_path: Path, kind: str) -> No
 def test_without_configuration_it_says_what_to_do_next(start_nexus: StartNexus) -> None:
     nexus = start_nexus()
     assert nexus.port not in {0, 6398}
-    assert f"Base URL for OpenAI clients: {nexus.url}/v1" in nexus.said
+    wait_until(lambda: f"Base URL for OpenAI clients: {nexus.url}/v1" in nexus.said)
     wait_until(lambda: "  nexus serve --backend http://127.0.0.1:11434" in nexus.said)
     status, health = nexus.get("/health")
     assert (status, health["status"], health["backends"]["total"]) == (200, "unhealthy", 0)

@@ -8,7 +8,6 @@ one step without an ``await``, so that every decision sees either the old or the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -26,14 +25,13 @@ from nexus.server import settings
 from nexus.server.administration import admin_door
 from nexus.server.compose import Nexus
 from nexus.server.fleet import Look
+from nexus.server.terminal import Announce
 from nexus.services.config_watch import ConfigWatch, watchable
 from nexus.tasks import Clock, SystemClock, TaskOwner
 
 _log: Final = EventLog("config")
 
 LOOK_SECONDS: Final = 3.0
-
-Announce = Callable[[str], None]
 
 
 class Reloader:

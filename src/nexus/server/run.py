@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import os
 import signal
@@ -20,13 +19,12 @@ from nexus.observe.writer import LineWriter
 from nexus.server.compose import Nexus
 from nexus.server.greeting import Newcomers, fleet, opening
 from nexus.server.reload import Reloader
+from nexus.server.terminal import Announce, Terminal
 from nexus.tasks import TaskOwner
 
 _log: Final = EventLog("server")
 
 _T = TypeVar("_T")
-
-Announce = Callable[[str], None]
 
 
 def run(loaded: Loaded, source: Source, *, announce: Announce) -> int:
@@ -51,10 +49,13 @@ def run(loaded: Loaded, source: Source, *, announce: Announce) -> int:
     writer = LineWriter(sys.stderr.fileno())
     logs.configure(writer, logging.level, logging.format, logging.component_levels)
     writer.start()
+    terminal = Terminal(announce)
+    terminal.start()
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_serve(loaded, source, writer, _unheard(announce)))
+            runner.run(_serve(loaded, source, writer, terminal.say))
     finally:
+        terminal.close()
         writer.close()
     return 0
 
@@ -65,16 +66,6 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     import uvloop  # noqa: PLC0415  # does not exist on Windows
 
     return uvloop.new_event_loop
-
-
-def _unheard(announce: Announce) -> Announce:
-    """Make announcing harmless when nobody is left to read: the terminal may be long gone."""
-
-    def say(line: str) -> None:
-        with contextlib.suppress(OSError):
-            announce(line)
-
-    return say
 
 
 async def _serve(loaded: Loaded, source: Source, writer: LineWriter, announce: Announce) -> None:
