@@ -53,7 +53,7 @@ def configure(writer: LineWriter, level: str, style: str, component_levels: Mapp
     asyncio_logger = logging.getLogger("asyncio")
     asyncio_logger.handlers[:] = [handler]
     asyncio_logger.propagate = False
-    for name, logger in logging.root.manager.loggerDict.items():
+    for name, logger in list(logging.root.manager.loggerDict.items()):
         # What an earlier configuration said of a component is no longer so.
         if name.startswith("nexus.") and isinstance(logger, logging.Logger):
             logger.setLevel(logging.NOTSET)
