@@ -9,7 +9,7 @@ import pytest
 from tests.support.gateway import RunningGateway, Serve, backend_toml
 
 from nexus.config.source import Source
-from nexus.domain import BackendStatus
+from nexus.domain import BackendStatus, BackendType
 from nexus.observe.writer import LineWriter
 from nexus.server import reload as module
 from nexus.server.reload import Reloader
@@ -90,6 +90,19 @@ async def test_a_backend_that_takes_anothers_place_serves_at_once(fleet: FakeFle
     assert registry.snapshot.backends[two.name].status is BackendStatus.HEALTHY
     assert (await reloads.gateway.chat()).status == 200
     assert one.requests[-1].path == "/v1/chat/completions"
+
+
+async def test_corrections_of_a_backend_are_in_force_at_once(fleet: FakeFleet, begin: Begin) -> None:
+    one = await fleet.add("vllm", models=["m"])
+    reloads = await begin(backend_toml(one))
+    typed = backend_toml(one).replace('type = "vllm"', 'type = "generic"')
+    await reloads.to(typed)
+    registry = reloads.gateway.nexus.registry
+    assert registry.snapshot.backends[one.name].status is BackendStatus.HEALTHY
+    assert registry.snapshot.backends[one.name].type is BackendType.GENERIC
+    await reloads.to(typed.replace('type = "generic"', 'type = "generic"\nmodels = { mine = "m" }'))
+    assert [model.id for model in registry.snapshot.backends[one.name].models] == ["mine"]
+    assert (await reloads.gateway.chat("mine")).status == 200
 
 
 async def test_one_that_does_not_answer_holds_nobody_up_for_long(

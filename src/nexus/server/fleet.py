@@ -161,7 +161,7 @@ class Fleet:
         if old is not None and old.spec.origin != spec.origin:
             self._release(old.spec.origin)
             backend = self._registry.update(spec.id, draining=old.draining) or backend
-        if self._watching and (old is None or _asked(old.spec) != _asked(spec)):
+        if self._watching and (old is None or asked(old.spec) != asked(spec)):
             self._health.watch(backend)
         self._tell(spec)
         return backend
@@ -251,8 +251,8 @@ class Fleet:
                 listener()
 
 
-def _asked(spec: BackendSpec) -> BackendSpec:
-    """Leave out what no check depends on."""
+def asked(spec: BackendSpec) -> BackendSpec:
+    """Return ``spec`` without what no check depends on: two that are equal then are checked alike."""
     return msgspec.structs.replace(
         spec,
         priority=0,

@@ -24,7 +24,7 @@ from nexus.observe.writer import LineWriter
 from nexus.server import settings
 from nexus.server.administration import admin_door
 from nexus.server.compose import Nexus
-from nexus.server.fleet import Look
+from nexus.server.fleet import Look, asked
 from nexus.server.terminal import Announce
 from nexus.services.config_watch import ConfigWatch, watchable
 from nexus.tasks import Clock, SystemClock, TaskOwner
@@ -109,11 +109,7 @@ class Reloader:
 
     async def _look(self, changes: Changes) -> dict[str, Look]:
         """Ask new servers what they have; one that does not answer in time is checked later."""
-        moved = [
-            after
-            for before, after in changes.changed
-            if (before.origin, before.key) != (after.origin, after.key)
-        ]
+        moved = [after for before, after in changes.changed if asked(before) != asked(after)]
         owner = TaskOwner("look")
         tasks = {spec.id: owner.spawn(self._one(spec), spec.id) for spec in (*changes.added, *moved)}
         if not tasks:
