@@ -209,3 +209,4 @@ async def test_a_gateway_is_one_by_its_header_and_its_id(case: str) -> None:
     assert verdict is not None
     assert verdict.type is kind
     assert verdict.version == ("0.1.0" if kind is KIND else "")
+    assert verdict.serves == (case not in ("this very one", "a repository manager of that name"))
