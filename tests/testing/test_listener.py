@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import sys
+from typing import Any
 
 import pytest
 from tests.testing.wire import Client, ask, chat, raw, request
@@ -60,6 +62,26 @@ async def test_kill_resets_everything() -> None:
         await busy.leave()
         await idle.leave()
         await fake.wait_until_closed()
+
+
+@pytest.mark.parametrize("rounds", range(6))
+async def test_kill_resets_what_is_just_being_accepted(rounds: int) -> None:
+    loop = asyncio.get_running_loop()
+    troubles: list[dict[str, Any]] = []
+    loop.set_exception_handler(lambda _, trouble: troubles.append(trouble))
+    async with FakeFleet() as fleet:
+        fake = await fleet.add("vllm", models=["m"])
+        clients = [socket.create_connection((fake.host, fake.port)) for _ in range(5)]
+        for _ in range(rounds):
+            await asyncio.sleep(0)
+        await fake.kill()
+        for client in clients:
+            client.settimeout(0)
+            with pytest.raises(ConnectionResetError):
+                await asyncio.wait_for(loop.sock_recv(client, 1), 5)
+            client.close()
+        await fake.wait_until_closed()
+    assert not troubles
 
 
 async def test_connecting_can_hang() -> None:

@@ -44,6 +44,7 @@ class FakeBackend(RequestLog):
         self._standing: Fault | None = None
         self._probes_too = False
         self._open: dict[Connection, asyncio.Transport] = {}
+        self._killed = False
 
     # -- where it is
 
@@ -123,6 +124,7 @@ class FakeBackend(RequestLog):
 
     async def start(self) -> None:
         """Listen, on the same port as before."""
+        self._killed = False
         await self._listener.start(self._accept)
 
     async def stop(self) -> None:
@@ -130,7 +132,8 @@ class FakeBackend(RequestLog):
         await self._listener.stop()
 
     async def kill(self) -> None:
-        """Die as with -9: stop listening and reset every connection."""
+        """Die as with -9: stop listening and reset every connection, those just accepted too."""
+        self._killed = True
         self._listener.refuse()
         for transport in list(self._open.values()):
             reset(transport)
@@ -157,6 +160,9 @@ class FakeBackend(RequestLog):
         self._open[connection] = transport
         self.open_sockets = len(self._open)
         self.changed()
+        if self._killed:
+            reset(transport)
+            return None
         fault = self._queue[0] if self._queue else self._standing
         if not isinstance(fault, Stall) or fault.stage is not Stage.ACCEPT:
             return None

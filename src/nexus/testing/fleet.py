@@ -78,7 +78,7 @@ class FakeFleet:
             raise ValueError(f"no fake of kind {wanted!r}: one of {', '.join(sorted(DIALECTS))}")
         called = name or f"{wanted}-{len(self.backends) + 1}"
         state = ServerState(called, key=key, version=version, router=router)
-        listener = Listener(host, port, self._clock)
+        listener = Listener(host, port, self._clock, self._tasks)
         backend = FakeBackend(
             DIALECTS[wanted], state, listener=listener, clock=self._clock, tasks=self._tasks
         )

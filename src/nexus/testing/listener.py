@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
-from nexus.tasks import Clock
+from nexus.tasks import Clock, TaskOwner
 
 _BACKLOG: Final = 2048
 _CONNECT_SECONDS: Final = 0.2
@@ -19,18 +20,22 @@ class Listener:
     A second socket, bound to the port and never listening, keeps it for this fake while nobody
     listens; Linux answers a connect to such a port with RST.
 
+    It accepts by itself: a server of asyncio loses what it has just accepted when it is closed.
+
     Args:
         host: a loopback address.
         port: 0 picks a free one.
         clock: lets the loop run while sockets close.
+        tasks: owns what makes connections of accepted sockets.
     """
 
-    def __init__(self, host: str, port: int, clock: Clock) -> None:
+    def __init__(self, host: str, port: int, clock: Clock, tasks: TaskOwner) -> None:
         self.host = host
         self.port = port
         self._clock = clock
+        self._tasks = tasks
         self._family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._server: asyncio.Server | None = None
+        self._listening: socket.socket | None = None
         self._holder: socket.socket | None = None
         self._held: list[socket.socket] = []
         self._starting = asyncio.Lock()
@@ -45,20 +50,21 @@ class Listener:
         """Listen, making a protocol for each connection."""
         async with self._starting:
             self._let_go()
-            if self._server is None:
-                listener = self._bound()
-                listener.listen(_BACKLOG)
+            if self._listening is None:
+                self._listening = listening = self._bound()
+                listening.listen(_BACKLOG)
                 loop = asyncio.get_running_loop()
-                self._server = await loop.create_server(factory, sock=listener, backlog=_BACKLOG)
+                loop.add_reader(listening.fileno(), self._accept, listening, factory)
 
     def refuse(self) -> None:
         """Close the listening socket; what waited in its queue is reset."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        if self._listening is not None:
+            asyncio.get_running_loop().remove_reader(self._listening.fileno())
+            self._listening.close()
+            self._listening = None
 
     async def stop(self) -> None:
-        """Refuse from now on, and be sure of it (uvloop closes two rounds later)."""
+        """Refuse from now on, and see what was accepted before become connections."""
         self.refuse()
         for _ in range(3):
             await self._clock.sleep(0)
@@ -97,6 +103,17 @@ class Listener:
         self.port = int(bound.getsockname()[1])
         return self._bound()
 
+    def _accept(self, listening: socket.socket, factory: Callable[[], asyncio.Protocol]) -> None:
+        while True:
+            try:
+                accepted, _ = listening.accept()
+            except (BlockingIOError, ConnectionAbortedError):
+                return
+            accepted.settimeout(0)
+            loop = asyncio.get_running_loop()
+            task = self._tasks.spawn(loop.connect_accepted_socket(factory, accepted), "accept")
+            task.add_done_callback(partial(_close_if_cancelled, accepted))
+
     async def _filler_connects(self) -> bool:
         filler = socket.socket(self._family, socket.SOCK_STREAM)
         filler.settimeout(0)
@@ -107,3 +124,9 @@ class Listener:
         except TimeoutError:
             return False
         return True
+
+
+def _close_if_cancelled(accepted: socket.socket, task: asyncio.Task[Any]) -> None:
+    """Close a socket whose task was ended before its first step."""
+    if task.cancelled():
+        accepted.close()
