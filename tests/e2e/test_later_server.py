@@ -1,4 +1,4 @@
-"""A real llama.cpp server that starts after Nexus: found on its usual port, listed and used without a restart.
+"""A real llama.cpp server that starts after Nexus: found on its usual port, listed and used, with no restart.
 
 In a network namespace, where that port is free.
 """
@@ -6,10 +6,7 @@ In a network namespace, where that port is free.
 from __future__ import annotations
 
 import asyncio
-import http.client
-import json
 import time
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
