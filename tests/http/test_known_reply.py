@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tests.http.peers import bench, peer, replies
 
 from nexus.http.known_reply import MISSES, KnownReply, known_reply
-from nexus.protocol.headers import Header, field_names
+from nexus.protocol.headers import Header, field_names, read_reply
 
 HEAD = (
     b"HTTP/1.1 200 OK\r\nServer: x/1\r\nDate: Mon, 23 Nov 2026 10:00:00 GMT\r\n"
@@ -64,6 +64,8 @@ def test_another_length_and_another_date_are_known_again() -> None:
         found = reply.read(data)
         assert found is not None
         assert found == (Parsed(data).headers, Parsed(data).body)
+        names = field_names(tuple(name for name, _ in found[0]))
+        assert reply.names.told == read_reply(found[0], names)
 
 
 def test_what_is_not_like_it_is_the_parsers_matter() -> None:

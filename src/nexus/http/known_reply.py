@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from nexus.protocol.headers import FieldNames, Header
+from nexus.protocol.headers import FieldNames, Header, read_reply
 
 MISSES: Final = 8
 """Unlike heads in a row after which a connection looks for no likeness any more."""
@@ -104,4 +104,6 @@ def known_reply(data: bytes, headers: list[Header], names: FieldNames) -> KnownR
     if not length_at:
         return None
     length_from = len(headers[length_at - 1][0]) + 2
-    return KnownReply(lines, length_at, length_from, date_at, date_from, headers.copy(), names)
+    # Neither the length nor the date reaches the client, so a relay reads each such head alike.
+    alike = msgspec.structs.replace(names, told=read_reply(headers, names))
+    return KnownReply(lines, length_at, length_from, date_at, date_from, headers.copy(), alike)

@@ -94,6 +94,7 @@ class FieldNames(msgspec.Struct, frozen=True, eq=False):
         lasting: such a lasting HTTP/1.1 reply has a body of known length, and nothing is said of
             how long the connection lives: there is a length, and neither a transfer coding nor a
             keep-alive time.
+        told: what :func:`read_reply` returns, where the values that it looks at are known as well.
     """
 
     names: list[bytes]
@@ -102,6 +103,7 @@ class FieldNames(msgspec.Struct, frozen=True, eq=False):
     type_at: int
     coding_at: int
     lasting: bool
+    told: tuple[list[Header], bool, bool] | None = None
 
 
 NO_NAMES: Final = FieldNames([], (), (), -1, -1, lasting=False)
@@ -144,6 +146,8 @@ def read_reply(headers: Sequence[Header], names: FieldNames) -> tuple[list[Heade
         The headers that the client gets, in order; whether the body is a stream of server-sent
         events; whether it is in a content coding other than identity.
     """
+    if names.told is not None:
+        return names.told
     kept = []
     for at in names.kept:
         kept.append(headers[at])  # noqa: PERF401 - for the few that there are, a comprehension's frame costs more
