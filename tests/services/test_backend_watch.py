@@ -175,6 +175,16 @@ async def test_an_unhealthy_backend_returns_after_the_recovery_threshold() -> No
         assert fixture.transitions == [("unknown", "unhealthy"), ("unhealthy", "healthy")]
 
 
+async def test_good_checks_from_before_it_went_down_do_not_bring_a_backend_back() -> None:
+    fixture = Fixture(fast(3600))
+    fixture.add("a", OK)
+    async with checking(fixture) as service:
+        await service.first_round()
+        fixture.registry.mark_unreachable("a", "every address refused")
+        await fixture.until(lambda: fixture.status("a") is BackendStatus.HEALTHY)
+        assert fixture.adapter.polled["a"] == 3
+
+
 async def test_a_frozen_backend_delays_nobody() -> None:
     fixture = Fixture(fast())
     fixture.add("frozen", OK)

@@ -94,6 +94,7 @@ class BackendWatch:
         self._another = False
         self._failures = 0
         self._successes = 0
+        self._left: BackendStatus | None = None
         self._checked_at = float("-inf")
         self._early_at = float("-inf")
         self._wanted = asyncio.Event()
@@ -221,6 +222,9 @@ class BackendWatch:
         backend = self._registry.get(self._id)
         if backend is None:
             return
+        if backend.status is not self._left:
+            # A request found it down since the last check: earlier good ones say nothing any more.
+            self._successes = 0
         if report.status is BackendStatus.UNHEALTHY:
             self._failures += 1
             self._successes = 0
@@ -231,7 +235,7 @@ class BackendWatch:
         if report.type is not None and untold and report.type is not backend.type:
             self._memory.clear()
             self._become(report.type)
-        status = self._settled(backend.status, report.status)
+        self._left = status = self._settled(backend.status, report.status)
         models = None
         if report.models is not None:
             models = offered(backend.spec, report.models, self._tools.gateway_id)
