@@ -1,4 +1,4 @@
-"""Real llama.cpp servers for the tests that are marked ``real``, and what CI may not skip."""
+"""Real llama.cpp servers for tests that are marked ``real``, what CI may not skip, Hypothesis's profile."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Generator, Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from nexus.demo.llama import LlamaServer
 from nexus.demo.weights import DemoIncomplete, find_weights, require_llama
@@ -15,6 +16,11 @@ MakeLlama = Callable[..., LlamaServer]
 # In CI a machine that lacks one of these is a defect, not a reason to test less.
 STRICT = os.environ.get("NEXUS_CI") == "1"
 NEEDED = {"real": "a test of a real server", "namespace": "a test in a network namespace"}
+
+
+# How long an example takes tells how busy the machine is, and nothing else.
+settings.register_profile("nexus", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("nexus")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -136,7 +136,7 @@ def test_without_any_file_there_is_no_gateway(tmp_path: Path) -> None:
 
 
 @given(st.binary(max_size=200))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=50)
 def test_files_may_hold_anything(tmp_path: Path, content: bytes) -> None:
     for name in ("proc/net/route", "proc/self/cgroup", "sys/class/net/eth0/ifindex"):
         write(tmp_path, name)

@@ -43,7 +43,7 @@ def test_where_there_are_no_such_files_nothing_is_known(tmp_path: Path) -> None:
 
 
 @given(st.binary(max_size=300))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=50)
 def test_a_file_may_hold_anything(tmp_path: Path, content: bytes) -> None:
     write(tmp_path, "tcp", "")
     (tmp_path / "proc/net/tcp").write_bytes(HEAD.encode() + content)

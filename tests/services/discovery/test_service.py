@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import msgspec
 import pytest
-from tests.services.discovery.test_mdns import HERE, LLM, announce, announcing, service
+from tests.support.multicast import HANGING_SECONDS, HERE, Lan, announce, announcing, lan
 
 from nexus.backends.detect import Verdict
 from nexus.config.schema import DiscoveryConfig
@@ -19,6 +19,10 @@ from nexus.services.discovery.mdns import WAY_ROUND
 from nexus.services.discovery.service import Discovery, DiscoveryTools
 from nexus.services.discovery.sightings import Sighting
 from nexus.tasks import SystemClock
+
+__all__ = ["lan"]
+
+pytestmark = pytest.mark.timeout(3 * HANGING_SECONDS)
 
 
 class Place:
@@ -75,7 +79,7 @@ class Place:
         return [backend for backend in backends if backend.spec.source is not DiscoverySource.STATIC]
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(HANGING_SECONDS):
             while not condition():
                 self.changed.clear()
                 await self.changed.wait()
@@ -124,6 +128,7 @@ def closed_port() -> int:
         return port
 
 
+LOOPBACK = ("127.0.0.0/8",)
 QUIET = DiscoveryConfig(service_types=())
 
 
@@ -142,31 +147,33 @@ async def test_the_first_round_finds_what_runs_here_and_not_this_nexus() -> None
             assert {backend.name for backend in place.found()} == {"ollama", "ollama-2"}
 
 
-async def test_one_server_named_by_everything_is_one_backend() -> None:
+async def test_one_server_named_by_everything_is_one_backend(lan: Lan) -> None:
     async with servers(1) as (port,):
-        config = DiscoveryConfig(service_types=(LLM,), peers=(f"localhost:{port}", f"127.0.0.1:{port}"))
+        config = DiscoveryConfig(
+            service_types=(lan.llm,), peers=(f"localhost:{port}", f"127.0.0.1:{port}"), allow=LOOPBACK
+        )
         environ = {"OLLAMA_HOST": f"0.0.0.0:{port}", "OPENAI_BASE_URL": f"http://127.0.0.1:{port}"}
         async with (
             announcing() as announcer,
             discovering(config, environ=environ, ports=[port]) as place,
         ):
-            await announce(announcer, service("Box", port, id="a"), service("Box 2", port, id="a"))
+            await announce(announcer, lan.service("Box", port, id="a"), lan.service("Box 2", port, id="a"))
             await place.until(lambda: len(place.discovery._finds) == 7)
             await place.discovery._finds.settled()
             assert len(place.found()) == 1
 
 
-async def test_an_announced_server_is_found_and_this_gateways_own_announcement_is_not() -> None:
+async def test_an_announced_server_is_found_and_this_gateways_own_announcement_is_not(lan: Lan) -> None:
     async with servers(2) as (other, own), announcing() as announcer:
-        config = DiscoveryConfig(service_types=(LLM,))
+        config = DiscoveryConfig(service_types=(lan.llm,), allow=LOOPBACK)
         async with discovering(config, listening=[("127.0.0.1", own)]) as place:
             await announce(
-                announcer, service("Me", own, id="me"), service("Other", other, id="o", type="vllm")
+                announcer, lan.service("Me", own, id="me"), lan.service("Other", other, id="o", type="vllm")
             )
             await place.until(lambda: bool(place.found()))
             (backend,) = place.found()
             assert (backend.name, backend.type) == ("Other", BackendType.OLLAMA)
-            assert backend.spec.found_by == "mDNS 'Other' (_nxl._tcp)"
+            assert backend.spec.found_by == f"mDNS 'Other' ({lan.llm.removesuffix('.local.')})"
             assert place.discovery.warnings == ()
 
 
@@ -223,16 +230,16 @@ async def test_bad_types_are_in_the_warnings() -> None:
     async with discovering(config) as place:
         mdns = place.discovery._mdns
         assert mdns is not None
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(HANGING_SECONDS):
             await mdns.started.wait()
         assert len(place.discovery.warnings) == 1
 
 
 async def test_behind_a_containers_bridge_there_is_one_warning_with_the_way_round(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    lan: Lan, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(module, "bridge_gateway", lambda: "172.17.0.1")
-    async with discovering(DiscoveryConfig(service_types=(LLM,))) as place:
+    async with discovering(DiscoveryConfig(service_types=(lan.llm,))) as place:
         (warning,) = place.discovery.warnings
         assert WAY_ROUND in warning
         assert [record.message for record in caplog.records] == [warning]
@@ -240,11 +247,11 @@ async def test_behind_a_containers_bridge_there_is_one_warning_with_the_way_roun
         assert place.discovery.warnings == ()
 
 
-async def test_closing_at_any_moment_leaves_nothing() -> None:
+async def test_closing_at_any_moment_leaves_nothing(lan: Lan) -> None:
     rng = random.Random(4)
     async with servers(3) as ports:
         for _ in range(15):
-            config = DiscoveryConfig(service_types=(LLM,), peers=(f"localhost:{ports[0]}",))
+            config = DiscoveryConfig(service_types=(lan.llm,), peers=(f"localhost:{ports[0]}",))
             async with discovering(config, ports=ports):
                 for _ in range(rng.randrange(60)):
                     await asyncio.sleep(0)
