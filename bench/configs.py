@@ -141,7 +141,7 @@ def browsing_toml(folder: Path, port: int, service_type: str, servers: int) -> P
     """
     text = (
         f"[server]\nport = {port}\n\n[discovery]\nprobe_local = false\n"
-        f'service_types = ["{service_type}"]\nmax_backends = {servers}\n\n'
+        f'service_types = ["{service_type}"]\nallow = ["127.0.0.0/8"]\nmax_backends = {servers}\n\n'
         '[health_check]\nenabled = false\n\n[logging]\nformat = "json"\n'
     )
     return _write(folder / "browsing.toml", text)

@@ -107,7 +107,7 @@ def neighbourhood(nexus: Nexus, service_type: str) -> tuple[Discovery, Advertise
         nexus.fleet.put(spec, verdict.type)
 
     discovery = Discovery(
-        DiscoveryConfig(probe_local=False, service_types=(service_type,)),
+        DiscoveryConfig(probe_local=False, service_types=(service_type,), allow=("127.0.0.0/8",)),
         DiscoveryTools(
             registry=nexus.registry,
             examine=nexus.fleet.examine,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 from collections.abc import Callable, Sequence
 
 from hypothesis import example, given, settings
@@ -13,6 +14,7 @@ from nexus.services.discovery.sightings import Sighting
 
 HOSTS = ("10.0.0.1", "10.0.0.2", "10.0.0.3", "fd00::1", "127.0.0.1")
 PORT = 8000
+LOOPBACK = ipaddress.ip_network("127.0.0.0/8")
 IDS = ("", "", "a", "b", "c")
 
 Step = tuple[str, int, int, int]
@@ -74,7 +76,7 @@ class Play:
     """One run of steps; ``check`` is called when they are over."""
 
     def __init__(self, grace: float) -> None:
-        self.world = World(grace=grace)
+        self.world = World(grace=grace, allow=(LOOPBACK,))
         self.grace = grace
         self.live: dict[str, Sighting] = {}
         for host in HOSTS:

@@ -34,8 +34,8 @@ def test_one_place_has_one_spelling(host: str, place: str) -> None:
 
 @pytest.mark.parametrize(
     "host",
-    ["127.0.0.1", "127.0.0.2", "10.1.2.3", "172.16.0.1", "172.31.255.255", "192.168.0.1", "169.254.7.7",
-     "::1", "fe80::1", "fe80::1%eth0", "fc00::1", "fdff::1", "::ffff:10.0.0.1"],
+    ["10.1.2.3", "172.16.0.1", "172.31.255.255", "192.168.0.1", "169.254.7.7", "fe80::1",
+     "fe80::1%eth0", "fc00::1", "fdff::1", "::ffff:10.0.0.1"],
 )  # fmt: skip
 def test_private_addresses_may_be_announced(host: str) -> None:
     assert acceptable(host, 8000, ())
@@ -43,9 +43,10 @@ def test_private_addresses_may_be_announced(host: str) -> None:
 
 @pytest.mark.parametrize(
     "host",
-    ["8.8.8.8", "172.32.0.1", "100.64.0.1", "0.0.0.0", "255.255.255.255", "224.0.0.251", "192.0.2.1", "::",
-     "ff02::fb", "2606:4700::1", "::ffff:8.8.8.8", "169.254.169.254", "::ffff:169.254.169.254",
-     "169.254.170.2", "fd00:ec2::254", "box.local", "localhost", "", "10.0.0.1/8"],
+    ["8.8.8.8", "172.32.0.1", "100.64.0.1", "0.0.0.0", "255.255.255.255", "224.0.0.251", "192.0.2.1",
+     "::", "ff02::fb", "2606:4700::1", "::ffff:8.8.8.8", "169.254.169.254", "::ffff:169.254.169.254",
+     "127.0.0.1", "127.0.0.2", "::1", "::ffff:127.0.0.1", "169.254.170.2", "fd00:ec2::254", "box.local",
+     "localhost", "", "10.0.0.1/8"],
 )  # fmt: skip
 def test_everything_else_may_not(host: str) -> None:
     assert not acceptable(host, 8000, ())
@@ -60,6 +61,7 @@ def test_further_networks_are_added_but_never_where_credentials_are_handed_out()
     everything = (ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("::/0"))
     assert acceptable("8.8.8.8", 80, everything)
     assert acceptable("2606:4700::1", 80, everything)
+    assert acceptable("127.0.0.1", 80, (ipaddress.ip_network("127.0.0.0/8"),))
     assert acceptable("10.0.0.1", 80, (ipaddress.ip_network("100.64.0.0/10"),))
     assert not acceptable("169.254.169.254", 80, everything)
 

@@ -18,17 +18,19 @@ THIS_COMPUTER: Final = "localhost"
 LOCAL_NETWORKS: Final[tuple[Network, ...]] = tuple(
     ipaddress.ip_network(text)
     for text in (
-        "127.0.0.0/8",
         "10.0.0.0/8",
         "172.16.0.0/12",
         "192.168.0.0/16",
         "169.254.0.0/16",
-        "::1/128",
         "fe80::/10",
         "fc00::/7",
     )
 )
-"""Loopback (RFC 1122, 4291), private (RFC 1918), link-local (RFC 3927, 4291), unique local (RFC 4193)."""
+"""Private (RFC 1918), link-local (RFC 3927, 4291), unique local (RFC 4193).
+
+Loopback is none of them: whoever announces it would send us to our own doors, which nobody else
+on the network reaches, and what listens there is found by its port.
+"""
 
 METADATA: Final = frozenset(
     ipaddress.ip_address(text)
