@@ -15,6 +15,7 @@ from nexus.services.discovery.servers import Server
 
 BOX = "192.168.1.20"
 OTHER = "192.168.1.21"
+LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"),)
 
 
 def backend(w: World) -> Backend:
@@ -114,7 +115,7 @@ async def test_a_name_is_the_addresses_that_it_resolves_to() -> None:
 
 
 async def test_an_announcement_never_joins_two_servers_that_are_known_otherwise() -> None:
-    async with world() as w:
+    async with world(allow=LOOPBACK) as w:
         for port in (11434, 1234):
             w.serve("127.0.0.1", port)
         await w.see(local(11434), local(1234))
@@ -132,7 +133,7 @@ async def test_an_announcement_never_joins_two_servers_that_are_known_otherwise(
 @pytest.mark.parametrize("source", [DiscoverySource.STATIC, DiscoverySource.MANUAL])
 @pytest.mark.parametrize("host", [BOX, "box.lan", "127.0.0.1", "localhost", "192.168.1.5"])
 async def test_a_configured_server_is_not_found_again(host: str, source: DiscoverySource) -> None:
-    async with world(own=["192.168.1.5"]) as w:
+    async with world(allow=LOOPBACK, own=["192.168.1.5"]) as w:
         w.resolver.names["box.lan"] = [BOX]
         for seen in (BOX, "127.0.0.1"):
             w.serve(seen, 8000)
@@ -461,6 +462,29 @@ async def test_a_place_that_its_server_left_for_another_is_taken_at_once() -> No
         assert not w.forgotten
 
 
+async def test_a_copied_id_with_many_addresses_does_not_push_out_the_one_that_serves() -> None:
+    own = [f"192.168.1.{number}" for number in range(100, 120)]
+    async with world(own=own) as w:
+        w.serve(BOX, 8000)
+        for host in own:
+            w.serve(host, 9000)
+        await w.see(mdns("Kitchen", BOX, server_id="a"))
+        for number in range(12):
+            await w.see(mdns(f"Copy {number}", *own, port=9000, server_id="a"))
+        assert w.urls() == [f"http://{BOX}:8000"]
+        w.finds.gone(mdns("Kitchen", BOX).key)
+        await w.settle()
+        assert w.urls() == ["http://192.168.1.100:9000"]
+
+
+async def test_each_announcement_of_a_server_gets_its_turn() -> None:
+    async with world() as w:
+        w.serve(BOX, 8000)
+        many = [f"10.0.0.{number}" for number in range(20)]
+        await w.see(mdns("Copy", *many, server_id="a"), mdns("Kitchen", BOX, server_id="a"))
+        assert w.urls() == [f"http://{BOX}:8000"]
+
+
 async def test_a_backend_that_goes_down_is_looked_for_at_its_other_addresses() -> None:
     async with world() as w:
         w.serve(BOX, 8000)
@@ -505,8 +529,9 @@ async def test_what_an_operator_removed_stays_away_while_it_is_sighted() -> None
 
 @pytest.mark.parametrize(
     "host",
-    ["8.8.8.8", "100.64.0.1", "2001:db8::1", "0.0.0.0", "224.0.0.1", "169.254.169.254", "::ffff:8.8.8.8"],
-)
+    ["127.0.0.1", "127.0.0.2", "::1", "::ffff:127.0.0.1", "8.8.8.8", "100.64.0.1", "2001:db8::1", "0.0.0.0",
+     "224.0.0.1", "169.254.169.254", "::ffff:8.8.8.8"],
+)  # fmt: skip
 async def test_an_announcement_may_name_private_addresses_only(
     host: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -514,11 +539,27 @@ async def test_an_announcement_may_name_private_addresses_only(
         w.serve(host, 8000)
         for number in range(5):
             await w.see(mdns(f"Far {number}", host))
+        await w.see(mdns("Far 0", host))
         assert not w.examined
         assert len(w.finds) == 0
+        reason = (
+            "it would hand out a cloud's credentials"
+            if host == "169.254.169.254"
+            else "its network is not in [discovery] allow"
+        )
         assert [record.message for record in caplog.records] == [
-            "an announced server is left out, its network is not in [discovery] allow"
-        ]
+            f"an announced server is left out, {reason}"
+        ] * 5
+        assert {record.nexus_fields["address"] for record in caplog.records} == {host}  # type: ignore[attr-defined]  # ours
+        assert len({record.nexus_fields["found_by"] for record in caplog.records}) == 5  # type: ignore[attr-defined]  # ours
+
+
+async def test_a_flood_of_refusals_is_a_bounded_number_of_warnings(caplog: pytest.LogCaptureFixture) -> None:
+    async with world() as w:
+        for number in range(1000):
+            w.finds.seen(mdns(f"Far {number}", "8.8.8.8"))
+        assert len(caplog.records) == 33
+        assert caplog.records[-1].message == "further announced servers are left out, and not named here"
 
 
 async def test_allowed_networks_are_added() -> None:
@@ -587,6 +628,39 @@ async def test_clashing_names_get_a_number() -> None:
             w.serve(f"10.0.0.{number}", 8000)
             await w.see(mdns(f"{number}._ollama", f"10.0.0.{number}"))
         assert w.names() == ["0._ollama", "1._ollama", "ollama-2", "ollama-3"]
+
+
+async def test_what_was_merely_announced_gives_its_name_to_what_runs_here_or_was_named() -> None:
+    async with world() as w:
+        for host in (BOX, OTHER, "10.0.0.9"):
+            w.serve(host, 8000)
+        w.serve("127.0.0.1", 11434)
+        await w.see(mdns("ollama", BOX), mdns("Ollama-2", OTHER))
+        w.resolver.names["ollama-2.lan"] = ["10.0.0.9"]
+        w.serve("ollama-2.lan", 8000)
+        await w.see(local(11434))
+        assert {spec.name: spec.origin.host for spec in w.found()} == {
+            "ollama": "127.0.0.1",
+            "Ollama-2": OTHER,
+            "ollama-3": BOX,
+        }
+        await w.see(peer("ollama-2.lan"))
+        assert {spec.name: spec.origin.host for spec in w.found()} == {
+            "ollama": "127.0.0.1",
+            "ollama-2": "ollama-2.lan",
+            "ollama-3": BOX,
+            "Ollama-2-2": OTHER,
+        }
+        assert not w.forgotten
+
+
+async def test_an_announcement_takes_no_name_from_another() -> None:
+    async with world() as w:
+        for host in (BOX, OTHER):
+            w.serve(host, 8000)
+        await w.see(mdns("Kitchen", BOX))
+        await w.see(mdns("kitchen", OTHER))
+        assert {spec.name: spec.origin.host for spec in w.found()} == {"Kitchen": BOX, "kitchen-2": OTHER}
 
 
 async def test_ids_clash_with_nobody() -> None:

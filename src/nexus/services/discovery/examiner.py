@@ -75,9 +75,11 @@ class Examiner:
 
     def ways(self, server: Server) -> list[Target]:
         """Return how to ask a server, where its backend is first."""
-        all_ways = targets([self._sightings[key] for key in server.keys], self._tools.is_own)
+        spec = server.backend
+        sightings = [self._sightings[key] for key in server.keys]
+        all_ways = targets(sightings, self._tools.is_own, None if spec is None else spec.origin)
         ways = [way for way in all_ways if not self._barred(way.place, server)]
-        if (spec := server.backend) is not None:
+        if spec is not None:
             ways.sort(key=lambda way: way.origin != spec.origin)
         return ways
 

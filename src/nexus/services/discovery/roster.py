@@ -117,7 +117,9 @@ class Roster:
         before, name = self._names.get(spec.id, ("", ""))
         if before != suggested:
             name = named or suggested
-        spec = msgspec.structs.replace(spec, name=unique(name, self._taken(spec.id)))
+        name = unique(name, self._taken(spec.id, over_announced=not server.announced))
+        self._yield_names({name.casefold()}, [other for other in self._servers.values() if other.announced])
+        spec = msgspec.structs.replace(spec, name=name)
         server.backend = spec
         self._put(server, target.place)
         self._servers[spec.id] = server
@@ -148,13 +150,16 @@ class Roster:
             for backend in self._registry.snapshot.backends.values()
             if backend.spec.source in CONFIGURED
         }
-        for server in tuple(self._servers.values()):
+        self._yield_names(theirs, tuple(self._servers.values()))
+
+    def _yield_names(self, theirs: set[str], servers: Iterable[Server]) -> None:
+        for server in servers:
             spec = server.backend
             if spec is None or spec.name.casefold() not in theirs:
                 continue
             present = self._registry.get(spec.id)
             if present is not None and server.verdict is not None:
-                name = unique(spec.name, self._taken(spec.id))
+                name = unique(spec.name, self._taken(spec.id) | theirs)
                 server.backend = msgspec.structs.replace(present.spec, name=name)
                 self._remember(server.backend, self._names.get(spec.id, ("", ""))[0])
                 self._register(server.backend, server.verdict)
@@ -184,9 +189,15 @@ class Roster:
         last.crowded = True
         return True
 
-    def _taken(self, own_id: str) -> set[str]:
-        backends = self._registry.snapshot.backends.values()
-        return {backend.name.casefold() for backend in backends if backend.id != own_id}
+    def _taken(self, own_id: str, *, over_announced: bool = False) -> set[str]:
+        """Return the names of others, without those of merely announced ones if they are to give way."""
+        ours = self._servers
+        return {
+            backend.name.casefold()
+            for backend in self._registry.snapshot.backends.values()
+            if backend.id != own_id
+            and not (over_announced and backend.id in ours and ours[backend.id].announced)
+        }
 
     def _new_id(self, target: Target) -> str:
         if target.sighting.server_id:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
@@ -19,6 +20,8 @@ from nexus.services.discovery.sightings import Sighting
 DEFAULT_ROOT: Final = "/v1"
 MAX_HOSTS: Final = 8
 """Addresses of one server that are asked at most: whoever announces it may list any number."""
+
+_Order = tuple[int, bool, int, int, str]
 
 RANKS: Final = {DiscoverySource.LOCAL: 0, DiscoverySource.PEER: 1, DiscoverySource.MDNS: 2}
 """Whose word about a server comes first."""
@@ -109,17 +112,23 @@ class Server:
             self.task = None
 
 
-def targets(sightings: Iterable[Sighting], is_own: Callable[[str], bool]) -> list[Target]:
+def targets(
+    sightings: Iterable[Sighting], is_own: Callable[[str], bool], held: Origin | None = None
+) -> list[Target]:
     """Return every way to ask a server, best first, each once.
 
     People's word comes before an announcement, this computer before others, IPv4 before IPv6
     before names, a hinted path before the usual one.
 
+    Law: whoever copies the id of a server cannot push its addresses out by naming many: the one
+    that is held stays, and of the others each sighting names one in turn.
+
     Args:
         sightings: of one server.
         is_own: whether an address is one of this computer's interfaces.
+        held: where the server's backend is.
     """
-    ranked: list[tuple[tuple[int, bool, int, int, str], Sighting, str, Place]] = []
+    ranked: list[tuple[_Order, Sighting, str, Place]] = []
     for sighting in sightings:
         for at, (host, port) in enumerate(sighting.addresses):
             place = place_of(host, port, is_own)
@@ -128,17 +137,29 @@ def targets(sightings: Iterable[Sighting], is_own: Callable[[str], bool]) -> lis
             ranked.append((order, sighting, host, place))
     ranked.sort(key=lambda entry: entry[0])
     found: dict[tuple[Origin, str], Target] = {}
-    hosts: set[tuple[str, int]] = set()
+    hosts = _in_turn(ranked, held)
     for _, sighting, host, place in ranked:
-        hosts.add((host, place[1]))
-        if len(hosts) > MAX_HOSTS:
-            break
+        if (host, place[1]) not in hosts:
+            continue
         scheme = "https" if sighting.tls else "http"
         for root in dict.fromkeys((_root(sighting.path), DEFAULT_ROOT)):
             origin = Origin(scheme, host, place[1])
             target = Target(origin, place, root, root.removesuffix("/v1"), sighting)
             found.setdefault((origin, root), target)
     return list(found.values())
+
+
+def _in_turn(ranked: Iterable[tuple[_Order, Sighting, str, Place]], held: Origin | None) -> set[Place]:
+    """Return the ``MAX_HOSTS`` hosts and ports that are asked."""
+    named: Counter[str] = Counter()
+    turns: list[tuple[bool, int, int, Place]] = []
+    for order, sighting, host, place in ranked:
+        at = (host, place[1])
+        away = held is None or at != (held.host, held.port)
+        turns.append((away, order[0], named[sighting.key], at))
+        named[sighting.key] += 1
+    turns.sort(key=lambda turn: turn[:3])
+    return set(list(dict.fromkeys(at for *_, at in turns))[:MAX_HOSTS])
 
 
 def tried(asked: Iterable[Target]) -> frozenset[tuple[Origin, str]]:
