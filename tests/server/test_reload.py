@@ -218,3 +218,31 @@ async def test_the_first_file_is_found_when_there_was_none(
     reloader.start()
     await gateway.until(lambda: one.name in gateway.nexus.registry.snapshot.backends)
     await reloader.close()
+
+
+async def test_a_defect_stops_one_reload_and_changes_nothing(
+    fleet: FakeFleet,
+    begin: Begin,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    one, two = await fleet.add("vllm", models=["m"]), await fleet.add("vllm", models=["n"])
+    reloads = await begin(backend_toml(one))
+    nexus = reloads.gateway.nexus
+    before = nexus.loaded
+
+    def stumble(*_: object) -> None:
+        raise KeyError("a defect")
+
+    await asyncio.to_thread(reloads.path.write_text, OFF + backend_toml(two))
+    with monkeypatch.context() as patched:
+        patched.setattr("nexus.server.settings.timeouts", stumble)
+        reloads.reloader.start()
+        reloads.reloader.ask()
+        await reloads.gateway.until(lambda: any("a defect of Nexus" in line for line in reloads.said))
+        assert nexus.loaded is before
+        assert set(nexus.registry.snapshot.backends) == {one.name}
+    reloads.reloader.ask()
+    await reloads.gateway.until(lambda: set(nexus.registry.snapshot.backends) == {two.name})
+    await reloads.reloader.close()
+    assert [record.levelname for record in caplog.records if record.exc_info] == ["ERROR"]

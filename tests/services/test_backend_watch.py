@@ -227,3 +227,44 @@ async def test_a_removed_backend_is_not_asked_again() -> None:
         service.watch(fixture.registry.snapshot.backends["b"])
         await fixture.until(lambda: fixture.adapter.polled.get("b", 0) > 3)
         assert fixture.adapter.polled["a"] == count
+
+
+async def test_a_defect_is_shown_logged_once_and_the_watch_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    fixture = Fixture(fast())
+    fixture.add("a", OK)
+    broken = True
+
+    def stumble(_: str) -> None:
+        if broken:
+            raise KeyError("a defect")
+
+    async with checking(fixture) as service:
+        await service.first_round()
+        fixture.adapter.polling = stumble
+        await fixture.until(lambda: fixture.status("a") is BackendStatus.UNHEALTHY)
+        backend = fixture.registry.get("a")
+        assert backend is not None
+        assert "a defect of Nexus" in backend.reason
+        polled = fixture.adapter.polled["a"]
+        await fixture.until(lambda: fixture.adapter.polled["a"] > polled + 3)
+        assert service.watching("a")
+        broken = False
+        await fixture.until(lambda: fixture.status("a") is BackendStatus.HEALTHY)
+    tracebacks = [record for record in caplog.records if record.exc_info]
+    assert [record.levelname for record in tracebacks] == ["ERROR"]
+
+
+async def test_a_defect_in_the_first_check_leaves_nobody_waiting() -> None:
+    fixture = Fixture(fast())
+    fixture.add("a", OK)
+
+    def told(old: Backend, new: Backend) -> None:
+        del old, new
+        raise RuntimeError("a defect of a listener, too")
+
+    fixture.registry.subscribe(told)
+    async with checking(fixture) as service:
+        async with asyncio.timeout(20):
+            await service.first_round()
+        await fixture.until(lambda: fixture.adapter.polled["a"] > 3)
+        assert service.watching("a")

@@ -36,6 +36,10 @@ class EventLog:
         """Log what an operator should look at."""
         self._logger.warning(event, extra={_FIELDS: fields})
 
+    def error(self, event: str, error: Exception, /, **fields: object) -> None:
+        """Log a defect of Nexus with its traceback."""
+        self._logger.error(event, exc_info=error, extra={_FIELDS: fields})
+
 
 class JsonFormatter(logging.Formatter):
     """One JSON object a line."""

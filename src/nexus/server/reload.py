@@ -1,8 +1,9 @@
 """Reads the configuration again and brings a running gateway to it.
 
-Laws: an invalid file changes nothing; new servers are looked at before anything changes, so that
-what replaces a backend serves from the moment the other one leaves; then everything changes in
-one step without an ``await``, so that every decision sees either the old or the new.
+Laws: an invalid file changes nothing, neither does a reload that a defect of Nexus stops, and the
+next reload works; new servers are looked at before anything changes, so that what replaces a
+backend serves from the moment the other one leaves; then everything changes in one step without an
+``await``, so that every decision sees either the old or the new.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from nexus.config.source import Source
 from nexus.domain import BackendSpec
 from nexus.errors import ConfigError
 from nexus.observe import logs
+from nexus.observe.defects import Defects
 from nexus.observe.events import EventLog
 from nexus.observe.writer import LineWriter
 from nexus.server import settings
@@ -60,6 +62,7 @@ class Reloader:
         self._tasks = TaskOwner("reload")
         self._wanted = asyncio.Event()
         self._asked = False
+        self._defects = Defects(_log, "a reload failed by a defect of Nexus")
         self._watch = ConfigWatch(
             self._watched, self._file_changed, self._file_vanished, clock or SystemClock()
         )
@@ -127,22 +130,25 @@ class Reloader:
     def _apply(self, new: Loaded, changes: Changes, looks: dict[str, Look]) -> None:
         nexus = self._nexus
         config = applied(nexus.loaded.config, changes)
-        nexus.loaded = msgspec.structs.replace(new, config=config)
+        loaded = msgspec.structs.replace(new, config=config)
+        # Whatever is made of the new configuration is made before anything changes.
+        gateway = settings.gateway_settings(loaded, nexus.gateway_id)
+        door = admin_door(loaded, nexus.administration.one_time_token)
+        timeouts, health = settings.timeouts(loaded), settings.health_settings(loaded)
         for spec in (*changes.added, *(after for _, after in changes.changed)):
             nexus.fleet.put(spec, look=looks.get(spec.id))
         for spec in changes.removed:
             nexus.fleet.remove(spec.id)
-        nexus.registry.set_rules(nexus.loaded.rules)
-        nexus.gateway.reconfigure(settings.gateway_settings(nexus.loaded, nexus.gateway_id))
-        admin = nexus.administration
-        if admin.app is not None:
-            admin.app.reconfigure(admin_door(nexus.loaded, admin.one_time_token))
-        nexus.dispatcher.set_timeouts(settings.timeouts(nexus.loaded))
+        # Only now: what a defect has left undone so far, the next reload does again.
+        nexus.loaded = loaded
+        nexus.registry.set_rules(loaded.rules)
+        nexus.gateway.reconfigure(gateway)
+        if nexus.administration.app is not None:
+            nexus.administration.app.reconfigure(door)
+        nexus.dispatcher.set_timeouts(timeouts)
         nexus.lifecycle.needs_backend = config.server.ready_needs_backend
         if changes.touches("health_check"):
-            nexus.health.reconfigure(
-                settings.health_settings(nexus.loaded), periodic=config.health_check.enabled
-            )
+            nexus.health.reconfigure(health, periodic=config.health_check.enabled)
         if changes.touches("logging"):
             logging = config.logging
             logs.configure(self._writer, logging.level, logging.format, logging.component_levels)
@@ -170,7 +176,16 @@ class Reloader:
             await self._wanted.wait()
             self._wanted.clear()
             asked, self._asked = self._asked, False
-            await self.reload(asked=asked)
+            try:
+                await self.reload(asked=asked)
+            except Exception as error:  # noqa: BLE001  # logged and told: the next reload may work
+                self._defects.happened(error)
+                self._announce(
+                    "Configuration not reloaded: a defect of Nexus stopped it "
+                    f"({type(error).__name__}); the log has the traceback"
+                )
+            else:
+                self._defects.over()
 
     def _watched(self) -> Path | None:
         """Return the file to look at; ``None`` while there is none or it is not to be watched."""

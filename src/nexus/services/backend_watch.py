@@ -19,6 +19,7 @@ from nexus.backends.detect import Verdict
 from nexus.backends.fingerprint import ShapeChanged, ShapingProbe
 from nexus.backends.offering import offered
 from nexus.domain import Backend, BackendSpec, BackendStatus, BackendType
+from nexus.observe.defects import Defects
 from nexus.observe.events import EventLog
 from nexus.protocol.surfaces import surfaces_of
 from nexus.registry.registry import Registry
@@ -98,6 +99,7 @@ class BackendWatch:
         self._checked_at = float("-inf")
         self._early_at = float("-inf")
         self._wanted = asyncio.Event()
+        self._defects = Defects(_log, "a check failed by a defect of Nexus")
         self.checked = asyncio.Event()
 
     def wake(self) -> None:
@@ -108,16 +110,39 @@ class BackendWatch:
         """Check until the backend is removed."""
         while (backend := self._registry.get(self._id)) is not None:
             self._wanted.clear()
-            began = self._clock.now()
-            report = await self._poll(backend)
-            self._checked_at = self._clock.now()
-            if report.status is not BackendStatus.UNHEALTHY or self._registry.last_success(self._id) < began:
-                self._apply(report)
-            else:
-                # A request was served while the check failed: the backend is busy, not down.
-                self._failures = 0
+            try:
+                await self._check(backend)
+            except Exception as error:  # noqa: BLE001  # logged and shown: the next check goes on
+                self._failed(backend, error)
             self.checked.set()
             await self._pause()
+
+    async def _check(self, backend: Backend) -> None:
+        began = self._clock.now()
+        report = await self._poll(backend)
+        self._checked_at = self._clock.now()
+        if report.status is not BackendStatus.UNHEALTHY or self._registry.last_success(self._id) < began:
+            self._apply(report)
+        else:
+            # A request was served while the check failed: the backend is busy, not down.
+            self._failures = 0
+        self._defects.over(backend=backend.name)
+
+    def _failed(self, backend: Backend, error: Exception) -> None:
+        """Show a check that a defect of ours has ended: nothing is known of the backend any more."""
+        self._checked_at = self._clock.now()
+        self._failures += 1
+        self._successes = 0
+        # What was remembered may be what the defect stumbles over.
+        self._memory.clear()
+        self._identity.forget()
+        self._defects.happened(error, backend=backend.name)
+        self._left = BackendStatus.UNHEALTHY
+        reason = f"a defect of Nexus ended its check ({type(error).__name__}); the log has the traceback"
+        try:
+            self._registry.update(self._id, status=BackendStatus.UNHEALTHY, reason=reason)
+        except Exception as another:  # noqa: BLE001  # logged: one who is told of it has a defect, too
+            self._defects.happened(another, backend=backend.name)
 
     async def _pause(self) -> None:
         """Sleep one interval, less when somebody wishes for a check, but back off while it fails."""
