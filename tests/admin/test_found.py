@@ -30,6 +30,21 @@ async def test_a_found_one_is_changed_for_now_and_not_deleted(fleet: FakeFleet, 
     assert (await admin.check(found_id)).json["check"]["status"] == "healthy"
 
 
+async def test_a_found_one_gives_its_name_to_another_server_that_is_added(
+    fleet: FakeFleet, start: Serve
+) -> None:
+    one, two = await fleet.add("vllm", models=[FakeModel("m")]), await fleet.add("vllm")
+    gateway, found_id = await found(start, one)
+    admin = Admin(gateway)
+    assert (await admin.list())["vllm"]["id"] == found_id
+    reply = await admin.add(url=two.url, name=found_id)
+    assert (reply.status, reply.error["code"]) == (409, "conflict")
+    reply = await admin.add(url=two.url, name="vllm")
+    assert reply.status == 201, reply.body
+    shown = {(view["name"], view["source"]) for view in (await admin.list()).values()}
+    assert shown == {("vllm", "manual"), ("vllm-2", "peer")}
+
+
 async def test_a_found_one_gives_way_to_the_same_server_added(fleet: FakeFleet, start: Serve) -> None:
     backend = await fleet.add("vllm", models=[FakeModel("m")])
     gateway, _ = await found(start, backend)

@@ -67,7 +67,9 @@ class Places:
                     f"PATCH /admin/backends/{spec.id}, or remove it first.",
                     param="url",
                 )
-            if manual.name in (spec.id, spec.name) and (named or not same):
+            # A found one keeps its id, and gives up its name: discovery renames it.
+            taken = manual.name in (spec.id, spec.name) if named else manual.name == spec.id and not same
+            if taken:
                 raise Conflict(
                     f"The name '{manual.name}' is taken by {spec.origin}{spec.api_root}: choose another one.",
                     param="name",
