@@ -99,6 +99,8 @@ async def test_a_gateway_without_multicast_finds_the_other_by_its_address(tmp_pa
             NEXUS__DISCOVERY__PEERS=f"{FAR}:6398",
             NEXUS__DISCOVERY__SERVICE_TYPES="_nobody._tcp.local",
             NEXUS__DISCOVERY__PROBE_SECONDS="0.5",
+            # The other may have found nothing yet when it is asked first.
+            NEXUS__HEALTH_CHECK__INTERVAL_SECONDS="0.5",
         ) as near,
     ):
         await until(lambda: available(near) == {"far-model"})

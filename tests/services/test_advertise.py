@@ -6,10 +6,11 @@ import os
 from collections.abc import AsyncIterator, Callable
 
 import pytest
+from tests.support.multicast import HANGING_SECONDS, hear, own_service_type
 from zeroconf import IPVersion, ServiceStateChange, Zeroconf
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
 
-from nexus.services.advertise import MAX_ADDRESSES, SERVICE_TYPE, Advertiser, Announcement, reachable
+from nexus.services.advertise import MAX_ADDRESSES, Advertiser, Announcement, reachable
 from nexus.tasks import SystemClock
 
 LOOPBACK = "127.0.0.1"
@@ -24,16 +25,18 @@ LAN = [
 ]
 
 
-# Loopback multicast is shared by every test process of this computer.
-HOST = f"kitchen-{os.urandom(4).hex()}"
-ID = os.urandom(8).hex()
-NAME = f"Nexus on {HOST} {ID[:4]}.{SERVICE_TYPE}"
+pytestmark = pytest.mark.timeout(3 * HANGING_SECONDS)
+
+HOST = "kitchen"
 
 
 class Listener:
-    """What a neighbour hears of this test."""
+    """What a neighbour hears of this test: loopback multicast is shared by every process of this computer."""
 
     def __init__(self) -> None:
+        self.service_type = own_service_type()
+        self.id = os.urandom(8).hex()
+        self.name = f"Nexus on {HOST} {self.id[:4]}.{self.service_type}"
         self.heard: dict[str, bool] = {}
         self._changed = asyncio.Event()
 
@@ -41,13 +44,11 @@ class Listener:
         self, zeroconf: Zeroconf, service_type: str, name: str, state_change: ServiceStateChange
     ) -> None:
         del zeroconf, service_type
-        if HOST not in name:
-            return
         self.heard[name] = state_change is not ServiceStateChange.Removed
         self._changed.set()
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(HANGING_SECONDS):
             while not condition():
                 self._changed.clear()
                 await self._changed.wait()
@@ -59,33 +60,35 @@ class Listener:
 @pytest.fixture
 async def neighbour() -> AsyncIterator[tuple[AsyncZeroconf, Listener]]:
     zeroconf, listener = AsyncZeroconf(interfaces=[LOOPBACK]), Listener()
-    browser = AsyncServiceBrowser(zeroconf.zeroconf, [SERVICE_TYPE], handlers=[listener.change])
+    browser = AsyncServiceBrowser(zeroconf.zeroconf, [listener.service_type], handlers=[listener.change])
     yield zeroconf, listener
     await browser.async_cancel()
     await zeroconf.async_close()
 
 
 def advertiser(
-    gateway_id: str = ID,
-    *,
-    bound: tuple[str, ...] = ("0.0.0.0",),
-    interfaces: Callable[[], list[tuple[str, str]]] = lambda: LAN,
+    listener: Listener,
     open_zeroconf: Callable[[], AsyncZeroconf] = lambda: AsyncZeroconf(interfaces=[LOOPBACK]),
-    keyed: bool = True,
 ) -> Advertiser:
-    told = Announcement(f"{HOST}.test", gateway_id, 6398, keyed=keyed, tls=False)
-    return Advertiser(told, bound, clock=SystemClock(), open_zeroconf=open_zeroconf, interfaces=interfaces)
+    return Advertiser(
+        Announcement(f"{HOST}.test", listener.id, 6398, keyed=True, tls=False),
+        ("0.0.0.0",),
+        clock=SystemClock(),
+        open_zeroconf=open_zeroconf,
+        interfaces=lambda: LAN,
+        service_type=listener.service_type,
+    )
 
 
 async def test_a_neighbour_hears_what_is_true_and_hears_the_end(
     neighbour: tuple[AsyncZeroconf, Listener],
 ) -> None:
     zeroconf, listener = neighbour
-    running = advertiser()
+    running = advertiser(listener)
     running.start()
-    await listener.until(lambda: NAME in listener.names())
-    info = AsyncServiceInfo(SERVICE_TYPE, NAME)
-    assert await info.async_request(zeroconf.zeroconf, 10_000)
+    await listener.until(lambda: listener.name in listener.names())
+    info = AsyncServiceInfo(listener.service_type, listener.name)
+    assert await info.async_request(zeroconf.zeroconf, HANGING_SECONDS * 1000)
     assert info.port == 6398
     assert set(info.parsed_addresses(IPVersion.All)) == {"192.168.1.5", "169.254.7.7"}
     properties = info.decoded_properties
@@ -96,7 +99,7 @@ async def test_a_neighbour_hears_what_is_true_and_hears_the_end(
         "path": "/v1",
         "auth": "bearer",
         "tls": "0",
-        "id": ID,
+        "id": listener.id,
     }
     await running.close()
     await listener.until(lambda: not listener.names())
@@ -107,22 +110,20 @@ async def test_a_neighbour_hears_what_is_true_and_hears_the_end(
 async def test_a_taken_name_gets_a_suffix(neighbour: tuple[AsyncZeroconf, Listener]) -> None:
     _, listener = neighbour
     hearing = AsyncZeroconf(interfaces=[LOOPBACK])
-    await hearing.zeroconf.async_wait_for_start()
-    first, second = advertiser(), advertiser(open_zeroconf=lambda: hearing)
+    first, second = advertiser(listener), advertiser(listener, lambda: hearing)
     first.start()
-    async with asyncio.timeout(20):
-        # A neighbour answers a probe only some time after it has spoken by itself.
-        while not hearing.zeroconf.cache.current_entry_with_name_and_alias(SERVICE_TYPE, NAME):  # noqa: ASYNC110  # no event
-            await asyncio.sleep(0.01)
+    # A neighbour answers a probe only some time after it has spoken by itself.
+    await hear(hearing, listener.service_type, listener.name)
     second.start()
     await listener.until(lambda: len(listener.names()) == 2)
-    assert listener.names() == {NAME, NAME.replace(f".{SERVICE_TYPE}", f"-2.{SERVICE_TYPE}")}
+    instance = listener.name.removesuffix(f".{listener.service_type}")
+    assert listener.names() == {listener.name, f"{instance}-2.{listener.service_type}"}
     await second.close()
     await first.close()
 
 
 async def test_a_close_in_the_middle_of_announcing_leaves_nothing() -> None:
-    running = advertiser()
+    running = advertiser(Listener())
     running.start()
     await asyncio.sleep(0)
     await running.close()
@@ -145,20 +146,21 @@ async def test_new_addresses_are_announced_anew(neighbour: tuple[AsyncZeroconf, 
     zeroconf, listener = neighbour
     clock, there = Ticks(), [("eth0", "192.168.1.5")]
     running = Advertiser(
-        Announcement(HOST, ID, 6398),
+        Announcement(HOST, listener.id, 6398),
         ["0.0.0.0"],
         clock=clock,
         open_zeroconf=lambda: AsyncZeroconf(interfaces=[LOOPBACK]),
         interfaces=lambda: there,
+        service_type=listener.service_type,
     )
     running.start()
     await running.published.wait()
     there[:] = [("wlan0", "10.0.0.9")]
     clock.due.set()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(HANGING_SECONDS):
         addresses: list[str] = []
         while addresses != ["10.0.0.9"]:
-            info = AsyncServiceInfo(SERVICE_TYPE, NAME)
+            info = AsyncServiceInfo(listener.service_type, listener.name)
             await info.async_request(zeroconf.zeroconf, 500)
             await asyncio.sleep(0.01)
             addresses = info.parsed_addresses()
@@ -176,7 +178,7 @@ async def test_no_multicast_is_one_warning_and_no_failure(caplog: pytest.LogCapt
     caplog.set_level(logging.WARNING)
     clock = Ticks()
     running = Advertiser(
-        Announcement(HOST, ID, 6398),
+        Announcement(HOST, "a" * 16, 6398),
         ["0.0.0.0"],
         clock=clock,
         open_zeroconf=_no_multicast,
@@ -185,7 +187,7 @@ async def test_no_multicast_is_one_warning_and_no_failure(caplog: pytest.LogCapt
     running.start()
     for _ in range(5):
         clock.due.set()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(HANGING_SECONDS):
             while clock.due.is_set():  # noqa: ASYNC110  # cleared by the sleeper that it wakes
                 await asyncio.sleep(0)
     await running.close()

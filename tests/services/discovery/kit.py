@@ -169,7 +169,7 @@ class World:
         await self.settle()
 
     async def settle(self) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await self.finds.settled()
         await turns()
 
@@ -204,6 +204,15 @@ def local(port: int, host: str = "127.0.0.1") -> Sighting:
         key=f"port:{host}:{port}",
         source=DiscoverySource.LOCAL,
         found_by=f"port {port} on this computer",
+        addresses=((host, port),),
+    )
+
+
+def variable(host: str, port: int = 8000) -> Sighting:
+    return Sighting(
+        key="env:OLLAMA_HOST",
+        source=DiscoverySource.LOCAL,
+        found_by="OLLAMA_HOST",
         addresses=((host, port),),
     )
 

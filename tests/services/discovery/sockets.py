@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
+import atexit
+import itertools
 import socket
 import time
 from collections.abc import Iterable, Iterator
@@ -12,16 +13,18 @@ from pathlib import Path
 
 from nexus.http.resolve import Address
 
-PATIENCE = 20.0
+PATIENCE = 60.0
+_BLOCK = 400
 
 
 def listener(host: str = "127.0.0.1", port: int = 0, backlog: int = 64) -> socket.socket:
+    """A listener, on a :func:`free_port` by default: where it has closed, nobody else listens."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if family == socket.AF_INET6:
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-    sock.bind((host, port))
+    sock.bind((host, port or free_port()))
     sock.listen(backlog)
     return sock
 
@@ -41,16 +44,41 @@ def pair() -> tuple[socket.socket, socket.socket]:
             four.close()
 
 
+class Ports:
+    """Ports that no other test process takes, below those that connections begin from.
+
+    Who holds the first one, which is bound and never listens, has them all.
+    """
+
+    def __init__(self) -> None:
+        self._claim = socket.socket()
+        atexit.register(self._claim.close)
+        for first in range(20_000, 32_000, _BLOCK):
+            try:
+                self._claim.bind(("127.0.0.1", first))
+            except OSError:
+                continue
+            self._ports = itertools.cycle(range(first + 1, first + _BLOCK))
+            return
+        raise AssertionError("all ports are claimed")
+
+    def free(self) -> int:
+        for port in itertools.islice(self._ports, _BLOCK):
+            try:
+                listener("127.0.0.1", port).close()
+                listener("::1", port).close()
+            except OSError:
+                continue
+            return port
+        raise AssertionError("no free port")
+
+
+_PORTS = Ports()
+
+
 def free_port() -> int:
-    """A port where nobody listens, below those that connections begin from."""
-    for port in range(20_000 + os.getpid() % 8000, 32_000):
-        try:
-            listener("127.0.0.1", port).close()
-            listener("::1", port).close()
-        except OSError:
-            continue
-        return port
-    raise AssertionError("no free port")
+    """A port where nobody listens, another one at each call."""
+    return _PORTS.free()
 
 
 def address(host: str, port: int) -> Address:

@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import asyncio
 import random
-import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import msgspec
 import pytest
+from tests.services.discovery.sockets import free_port
 from tests.support.multicast import HANGING_SECONDS, HERE, Lan, announce, announcing, lan
 
 from nexus.backends.detect import Verdict
@@ -122,12 +122,6 @@ async def servers(count: int) -> AsyncIterator[list[int]]:
             await server.wait_closed()
 
 
-def closed_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
-
-
 LOOPBACK = ("127.0.0.0/8",)
 QUIET = DiscoveryConfig(service_types=())
 
@@ -135,7 +129,7 @@ QUIET = DiscoveryConfig(service_types=())
 async def test_the_first_round_finds_what_runs_here_and_not_this_nexus() -> None:
     async with servers(3) as (one, two, own):
         environ = {"OLLAMA_HOST": f"127.0.0.1:{two}", "OPENAI_BASE_URL": f"http://localhost:{own}/v1"}
-        ports = [one, own, closed_port()]
+        ports = [one, own, free_port()]
         async with discovering(QUIET, environ=environ, ports=ports, listening=[("127.0.0.1", own)]) as place:
             await place.discovery.first_round()
             assert {backend.spec.origin.port for backend in place.found()} == {one, two}

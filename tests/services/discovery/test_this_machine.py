@@ -28,6 +28,8 @@ from nexus.services.discovery.tools import FindsSettings, FindsTools
 from nexus.tasks import DeadlineWatch, SystemClock, TaskOwner
 from nexus.testing import FakeFleet
 
+pytestmark = pytest.mark.timeout(3 * PATIENCE)
+
 
 class Machine:
     """One computer, as discovery sees it."""
@@ -109,7 +111,7 @@ async def machine(
 
 
 async def test_one_server_is_one_backend_whoever_names_it() -> None:
-    port, other = free_port(), free_port() + 1
+    port, other = free_port(), free_port()
     async with FakeFleet() as fleet:
         await fleet.add("ollama", port=port)
         await fleet.add("ollama", host="::1", port=port)
