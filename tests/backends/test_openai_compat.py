@@ -48,6 +48,7 @@ async def test_a_server_that_stalls_is_unhealthy_even_when_the_error_is_wordless
         ),
         (synthetic({"error": "Unauthorized"}, 401), UNAUTHORIZED, "refuses the credentials (401)"),
         (synthetic({"detail": "no"}, 403), UNAUTHORIZED, "(403)"),
+        (synthetic(b"", 403), UNAUTHORIZED, "`Host: localhost:11434`"),
         (synthetic(b"", 402), UNAUTHORIZED, "billing"),
         (synthetic(b"", 301, Location="https://other/v1/models"), UNHEALTHY, "redirects (301) to"),
         (synthetic({"error": {"message": "loop"}}, 508), UNHEALTHY, "leads back to this gateway"),

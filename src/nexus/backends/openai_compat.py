@@ -112,6 +112,8 @@ def _verdict(reading: ErrorReading, reply: Fetched) -> tuple[BackendStatus, str]
         kind = FailureKind.LOADING
     if kind is FailureKind.BUSY and status == 429:
         return BackendStatus.HEALTHY, f"up, but limits how often it is asked (429): {said}"
+    if kind is FailureKind.CREDENTIALS and status == 403 and not reply.body.strip():
+        return BackendStatus.UNAUTHORIZED, _WORDLESS
     if kind is FailureKind.REDIRECT:
         target = failures.target_of(reply.headers)
         return BackendStatus.UNHEALTHY, f"redirects ({status}) to {target}: correct its `url`"
@@ -123,8 +125,19 @@ def _verdict(reading: ErrorReading, reply: Fetched) -> tuple[BackendStatus, str]
 
 _WRONG_PATH: Final = (FailureKind.MISSING_CAPABILITY, FailureKind.UNKNOWN_MODEL)
 
+_WORDLESS: Final = (
+    "refuses (403) without a word, as Ollama does when it is called by a foreign name: have the proxy "
+    "send `Host: localhost:11434`, or set OLLAMA_HOST=0.0.0.0 on the server"
+)
+
+REFUSES_CREDENTIALS: Final = "refuses the credentials"
+"""How the reason begins when a key may help."""
+
 _VERDICTS: Final = {
-    FailureKind.CREDENTIALS: (BackendStatus.UNAUTHORIZED, "refuses the credentials ({status}): {said}"),
+    FailureKind.CREDENTIALS: (
+        BackendStatus.UNAUTHORIZED,
+        REFUSES_CREDENTIALS + " ({status}): {said}",
+    ),
     FailureKind.BILLING: (BackendStatus.UNAUTHORIZED, "refuses for billing ({status}): {said}"),
     FailureKind.LOADING: (BackendStatus.LOADING, "loading: {said}"),
     FailureKind.LOOP: (BackendStatus.UNHEALTHY, "its `url` leads back to this gateway"),
