@@ -6,16 +6,16 @@ import math
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
-from nexus.domain import Backend, BackendStatus, DiscoverySource
+from nexus.domain import Backend, BackendStatus
 from nexus.services.discovery.asking import Answer, ask
 from nexus.services.discovery.places import Place
 from nexus.services.discovery.roster import Roster
 from nexus.services.discovery.servers import Server, Target, targets, tried
-from nexus.services.discovery.sightings import Sighting
+from nexus.services.discovery.sightings import PORT_KEY, Sighting
 from nexus.services.discovery.tools import FindsTools
 
 REFUSED_SECONDS: Final = 60.0
-"""Until a server that an announcement or a peer entry tells of is asked again though it serves nothing."""
+"""Until a server that anything but an open port tells of is asked again though it serves nothing."""
 
 BACKOFF_SECONDS: Final = 1.0
 BACKOFF_CAP_SECONDS: Final = 60.0
@@ -138,8 +138,9 @@ class Examiner:
             self.silent(server)
         elif answer.target is None or answer.verdict is None:
             server.failures, server.tried = 0, tried(ways)
-            sources = {self._sightings[key].source for key in server.keys}
-            if sources != {DiscoverySource.LOCAL} or server.registered:
+            # A port that serves something else is left alone until it closes. Elsewhere nobody looks
+            # at the port itself, and a proxy may answer for a server that is away.
+            if server.registered or not all(key.startswith(PORT_KEY) for key in server.keys):
                 server.due = min(server.due, self._clock.now() + REFUSED_SECONDS)
         elif answer.target.origin not in [way.origin for way in self.ways(server)]:
             server.due = self._clock.now()

@@ -7,7 +7,7 @@ from typing import Final
 
 from nexus.domain import DiscoverySource
 from nexus.services.discovery.address_watch import AddressWatch, Pace, Surroundings, Target
-from nexus.services.discovery.sightings import Sighting
+from nexus.services.discovery.sightings import PORT_KEY, Sighting
 
 PORTS: Final = (11434, 1234, 9931, 8080, 8000, 30000, 52415, 3000, 12434, 1337, 5001, 4891)
 """The defaults, in this order, of Ollama, LM Studio, its service, llama.cpp and LocalAI, vLLM,
@@ -66,7 +66,7 @@ class LocalPorts:
 
 def _target(hosts: Sequence[str], port: int, where: str) -> Target:
     sighting = Sighting(
-        key=f"port:{hosts[0]}:{port}",
+        key=f"{PORT_KEY}{hosts[0]}:{port}",
         source=DiscoverySource.LOCAL,
         found_by=f"port {port} on {where}",
         addresses=tuple((host, port) for host in hosts),

@@ -6,11 +6,14 @@ Law: a source only reports. Whether a sighting becomes a backend is decided in o
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
 from nexus.domain import DiscoverySource
+
+PORT_KEY: Final = "port:"
+"""How the key of a port begins that is looked at regularly."""
 
 
 class Sighting(msgspec.Struct, frozen=True):
