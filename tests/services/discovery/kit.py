@@ -169,7 +169,7 @@ class World:
         await self.settle()
 
     async def settle(self) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await self.finds.settled()
         await turns()
 
