@@ -748,7 +748,7 @@ def _counted(w: World) -> Counter[str]:
     held = Counter(f"held {type(thing).__qualname__}" for thing in _held_by(w))
     mine = (type(thing) for thing in gc.get_objects())
     return held + Counter(
-        f"made {kind.__qualname__}" for kind in mine if kind.__module__.startswith("nexus.")
+        f"made {kind.__qualname__}" for kind in mine if str(kind.__module__).startswith("nexus.")
     )
 
 
