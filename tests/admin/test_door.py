@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
-from tests.support.gateway import Serve
+from tests.support.gateway import RunningGateway, Serve
 
 from nexus.admin.door import AdminDoor, one_time_token, token_line
 from nexus.domain import Secret
@@ -215,3 +216,37 @@ async def test_a_refusal_at_the_door_takes_no_body(start: Serve) -> None:
     async with gateway.client() as client:
         client.send("POST", "/admin/backends", b"", {"Content-Length": "1000000", "Expect": "100-continue"})
         assert (await client.read_reply()).status == 401
+
+
+async def shown(gateway: RunningGateway, **headers: str) -> bool:
+    reply = await gateway.get("/health?verbose=1", **headers)
+    assert reply.status == 200
+    return "items" in reply.json["backends"]
+
+
+@pytest.mark.parametrize("enabled", ["true", "false"])
+async def test_the_backends_in_health_are_behind_the_same_door(start: Serve, enabled: str) -> None:
+    switch = f"enabled = {enabled}\n"
+    gateway = await start(f'[server]\ncors_origins = ["*"]\n[admin]\n{switch}')
+    assert await shown(gateway)
+    for headers in (
+        {"X-Forwarded-For": "127.0.0.1"},
+        {"X-Real-IP": "127.0.0.1"},
+        {"Origin": "http://localhost:3000"},
+    ):
+        assert not await shown(gateway, **headers), headers
+    guarded = await start(WITH_TOKEN + switch, **KEYS)
+    assert not await shown(guarded)
+    assert not await shown(guarded, Authorization="Bearer client-key")
+    assert await shown(guarded, Authorization="Bearer admin-token-1")
+    wide = await start(f'[server]\nhost = "0.0.0.0"\n[admin]\n{switch}')
+    assert await shown(wide)
+    assert not await shown(wide, Host="rebound.example")
+
+
+async def test_the_backends_in_health_follow_a_reload(start: Serve) -> None:
+    gateway = await start("")
+    assert await shown(gateway)
+    gateway.nexus.loaded = msgspec.structs.replace(gateway.nexus.loaded, admin_token=Secret("admin-token-1"))
+    assert not await shown(gateway)
+    assert await shown(gateway, Authorization="Bearer admin-token-1")

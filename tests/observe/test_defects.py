@@ -8,7 +8,7 @@ from nexus.observe.events import EventLog
 
 def stumble(text: str) -> Exception:
     try:
-        return RuntimeError({}[text])
+        return RuntimeError(dict[str, str]()[text])
     except KeyError as error:
         return error
 

@@ -91,10 +91,13 @@ class Administration:
         return f"{_PATH}/{quote(find(self.list(), reference), safe='')}"
 
     def _healths_items(self) -> object:
-        known = self._server._replace(key=None).get("/health?verbose=1").get("backends")
+        known = self._server.get("/health?verbose=1").get("backends")
         items = known.get("items") if isinstance(known, dict) else None
         if items is None:
-            raise Unanswered("This Nexus shows its backends only to callers on its own computer.")
+            raise Unanswered(
+                "This Nexus shows its backends only to callers on its own computer, or with its "
+                "administration's token."
+            )
         return items
 
 

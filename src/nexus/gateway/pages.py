@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
@@ -21,7 +20,6 @@ from nexus.tasks import Clock
 
 _JSON: Final = b"application/json"
 _VIA: Final = X_NEXUS_VIA.lower()
-_PROXY_HEADERS: Final = (b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"via")
 
 
 class Lifecycle(Protocol):
@@ -57,6 +55,7 @@ class Pages:
         gateway_id: our own id.
         clock: for the uptime.
         base_url: shown at the root, without ``/v1``.
+        may_see_backends: tells by a request's head whether its sender may administer.
     """
 
     __slots__ = (
@@ -65,6 +64,7 @@ class Pages:
         "_exchanges",
         "_gateway_id",
         "_lifecycle",
+        "_may_see_backends",
         "_metrics",
         "_models",
         "_pages",
@@ -81,12 +81,14 @@ class Pages:
         gateway_id: str,
         clock: Clock,
         base_url: Callable[[], str],
+        may_see_backends: Callable[[Request], bool],
     ) -> None:
         self._registry = registry
         self._lifecycle = lifecycle
         self._metrics = metrics
         self._clock = clock
         self._base_url = base_url
+        self._may_see_backends = may_see_backends
         self._exchanges = exchanges
         self._gateway_id = gateway_id
         self._models = ModelList(registry, gateway_id)
@@ -134,7 +136,7 @@ class Pages:
         healthy = sum(backend.status is BackendStatus.HEALTHY for backend in snapshot.backends.values())
         total = len(snapshot.backends)
         backends: dict[str, Any] = {"total": total, "healthy": healthy, "unhealthy": total - healthy}
-        if request.query == "verbose=1" and _is_local(request):
+        if request.query == "verbose=1" and self._may_see_backends(request):
             backends["items"] = self._registry.views()
         status = "unhealthy" if not healthy else "healthy" if healthy == total else "degraded"
         body = {
@@ -183,13 +185,3 @@ def _slots(snapshot: Snapshot) -> int:
         and not backend.draining
         and backend.type is not BackendType.NEXUS
     )
-
-
-def _is_local(request: Request) -> bool:
-    """Tell whether the request was made on this machine and came straight here."""
-    if request.peer is None or any(request.header(name) is not None for name in _PROXY_HEADERS):
-        return False
-    try:
-        return ipaddress.ip_address(request.peer.partition("%")[0]).is_loopback
-    except ValueError:
-        return False

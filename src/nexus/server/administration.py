@@ -12,6 +12,8 @@ from nexus.admin.operations import Operations
 from nexus.config.load import Loaded
 from nexus.config.state_folder import state_folder
 from nexus.domain import Secret
+from nexus.errors import RequestError
+from nexus.http.request import Request
 from nexus.http.resolve import Resolver
 from nexus.registry.registry import Registry
 from nexus.server.fleet import Fleet
@@ -88,3 +90,18 @@ def admin_door(loaded: Loaded, one_time: Secret | None) -> AdminDoor:
         hosts=frozenset(name.lower() for name in server.allowed_hosts),
         scheme="https" if server.tls_cert else "http",
     )
+
+
+def may_administer(loaded: Loaded, one_time: Secret | None, request: Request) -> bool:
+    """Tell whether the administration's door lets a request in, also where ``/admin`` is off.
+
+    Args:
+        loaded: the configuration in force.
+        one_time: as for :func:`admin_door`.
+        request: whose head decides.
+    """
+    try:
+        admin_door(loaded, one_time).check(request)
+    except RequestError:
+        return False
+    return True

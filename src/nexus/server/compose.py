@@ -29,7 +29,7 @@ from nexus.observe.writer import LineWriter
 from nexus.protocol.error_body import render
 from nexus.registry.registry import Registry
 from nexus.server import settings
-from nexus.server.administration import administration
+from nexus.server.administration import administration, may_administer
 from nexus.server.beacon import Beacon
 from nexus.server.finder import Finder
 from nexus.server.fleet import Fleet
@@ -252,6 +252,9 @@ class Nexus:
                 gateway_id=self.gateway_id,
                 clock=self._clock,
                 base_url=lambda: self.base_url,
+                may_see_backends=lambda request: may_administer(
+                    self.loaded, self.administration.one_time_token, request
+                ),
             ),
             settings=settings.gateway_settings(self.loaded, self.gateway_id),
             state=self.lifecycle,
