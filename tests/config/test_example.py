@@ -11,7 +11,7 @@ from nexus.config.tables import BackendTable, ModelTable
 from nexus.config.toml_file import read
 
 _EXAMPLE = Path(__file__).parents[2] / "nexus.example.toml"
-_ENVIRON = {"GATEWAY_KEYS": "k", "GATEWAY_ADMIN_TOKEN": "k", "WORKSTATION_KEY": "k"}
+_ENVIRON = {"GATEWAY_KEYS": "k", "GATEWAY_ADMIN_TOKEN": "t", "WORKSTATION_KEY": "k"}
 
 
 def _uncommented(folder: Path) -> Path:

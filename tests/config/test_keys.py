@@ -97,3 +97,17 @@ def test_a_token_that_was_named_must_be_one(refusal: Refusal, environ: dict[str,
     assert message.startswith("nexus.toml:2: admin.token_env: expected a token")
     assert words in message
     assert "hunter2" not in message
+
+
+def test_a_token_that_is_a_clients_key_is_refused(refusal: Refusal, tmp_path: Path) -> None:
+    named = "[admin]\ntoken_env = 'TOKEN'\n"
+    message = refusal(named, {"TOKEN": "hunter2", "NEXUS_API_KEY": " hunter2"})
+    assert message.startswith("nexus.toml:2: admin.token_env: expected a token that is no client's key")
+    assert "hunter2" not in message
+    message = refusal("[server]\napi_keys_env = 'KEYS'\n" + named, {"TOKEN": "hunter2", "KEYS": "a,hunter2"})
+    assert "no client's key" in message
+    assert "hunter2" not in message
+    (tmp_path / "keys").write_text("hunter2\n")
+    message = refusal(f"[server]\napi_keys_file = '{tmp_path / 'keys'}'\n" + named, {"TOKEN": "hunter2"})
+    assert "no client's key" in message
+    assert "hunter2" not in message

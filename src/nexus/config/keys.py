@@ -54,12 +54,19 @@ def client_keys(server: ServerConfig, environ: Mapping[str, str]) -> tuple[tuple
     return tuple(dict.fromkeys(keys)), warnings
 
 
-def admin_token(admin: AdminConfig, environ: Mapping[str, str]) -> Secret | None:
+def admin_token(
+    admin: AdminConfig, environ: Mapping[str, str], client_keys: Iterable[Secret]
+) -> Secret | None:
     """Return the token that opens ``/admin``, or ``None`` when none is asked for.
 
+    Args:
+        admin: names the variable.
+        environ: the environment.
+        client_keys: open ``/v1``, and must not open ``/admin``.
+
     Raises:
-        Mismatch: the variable that was named has none, or one that no header can carry; its
-            ``key`` is the setting at fault.
+        Mismatch: the variable that was named has none, one that no header can carry, or a
+            client's key; its ``key`` is the setting at fault.
     """
     if admin.token_env is None:
         return None
@@ -71,6 +78,11 @@ def admin_token(admin: AdminConfig, environ: Mapping[str, str]) -> Secret | None
     if not _VISIBLE.fullmatch(token):
         raise Mismatch(
             f"expected a token of visible ASCII characters in {spoken(admin.token_env)}", ("token_env",)
+        )
+    if Secret(token) in client_keys:
+        raise Mismatch(
+            f"expected a token that is no client's key; the one in {spoken(admin.token_env)} opens /v1 too",
+            ("token_env",),
         )
     return Secret(token)
 

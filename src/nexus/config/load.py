@@ -137,7 +137,7 @@ def _assembled(
         origins=MappingProxyType(_origins(values, entries)),
         left_out=tuple(left_out),
         client_keys=client_keys,
-        admin_token=_admin_token(config, environ, place),
+        admin_token=_admin_token(config, environ, place, client_keys),
     )
     referenced = {
         config.server.api_keys_env,
@@ -160,9 +160,11 @@ def _client_keys(
         raise at(place(key) if key else f"environment {environment.API_KEY}", dotted(key), error) from None
 
 
-def _admin_token(config: Config, environ: Mapping[str, str], place: Place) -> Secret | None:
+def _admin_token(
+    config: Config, environ: Mapping[str, str], place: Place, client_keys: Iterable[Secret]
+) -> Secret | None:
     try:
-        return keys.admin_token(config.admin, environ)
+        return keys.admin_token(config.admin, environ, client_keys)
     except Mismatch as error:
         key = ("admin", *error.key)
         raise at(place(key), dotted(key), error) from None
