@@ -66,6 +66,16 @@ def test_an_event_for_people_cannot_be_forged(tmp_path: Path) -> None:
     )
 
 
+def test_a_list_is_its_values_in_either_style(tmp_path: Path) -> None:
+    for style, expected in (
+        ("pretty", "changes='a: 1; b: 2' news=''"),
+        ("json", '"changes":["a: 1","b: 2"]'),
+    ):
+        with logging_to(tmp_path / style, style) as written:
+            EventLog("reload").info("configuration reloaded", changes=("a: 1", "b: 2"), news=[])
+            assert expected in written()
+
+
 @pytest.mark.parametrize("style", ["json", "pretty"])
 def test_the_standard_librarys_logging_takes_the_same_way(tmp_path: Path, style: str) -> None:
     with logging_to(tmp_path / "log", style) as written:

@@ -82,7 +82,7 @@ def _fields(record: logging.LogRecord) -> dict[str, object]:
 
 
 def _shown(value: object) -> str:
-    text = str(value)
+    text = "; ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
     return text if text.isprintable() and text and " " not in text else repr(text)
 
 
