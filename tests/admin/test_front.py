@@ -321,13 +321,14 @@ def test_starlette_is_imported_by_the_first_who_asks_and_not_before() -> None:
 
 
 async def test_changes_are_logged(fleet: FakeFleet, start: Serve, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO", "nexus.admin")
+    caplog.set_level("INFO", "nexus")
     backend = await fleet.add("vllm", models=[FakeModel("m")])
     admin = Admin(await start(""))
     await admin.add(url=backend.url, name="a")
     await admin.patch("a", priority=2)
     await admin.delete("a")
-    said = [record.getMessage() for record in caplog.records if record.name == "nexus.admin"]
+    logs = ("nexus.admin", "nexus.fleet")
+    said = [record.getMessage() for record in caplog.records if record.name in logs]
     assert said == ["backend was added", "backend was changed", "backend was removed"]
 
 

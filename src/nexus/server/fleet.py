@@ -231,6 +231,8 @@ class Fleet:
         backend = self._registry.get(backend_id)
         if backend is not None:
             self._forget(backend)
+            # One that goes at once is told by whoever removed it, with the reason.
+            _log.info("backend is gone", backend=backend.name)
 
     def _forget(self, backend: Backend) -> None:
         self._leaving.pop(backend.id, None)
@@ -238,7 +240,6 @@ class Fleet:
         self._registry.remove(backend.id)
         self._targets.forget(backend.id)
         self._release(backend.spec.origin)
-        _log.info("backend is gone", backend=backend.name)
 
     def _release(self, origin: Origin) -> None:
         """Close what rests there, unless another backend is at the same place."""
