@@ -88,6 +88,25 @@ def test_health_for_scripts(nexus: Command, fleet: Stub) -> None:
     assert json.loads(result.stdout) == HEALTHY
 
 
+@pytest.mark.parametrize(
+    ("source", "found_by", "shown"),
+    [
+        ("static", "", "static"),
+        ("local", "port 11434 on this computer", "local: port 11434 on this computer"),
+        ("manual", "/admin/backends", "manual: /admin/backends"),
+        ("mdns", "mDNS 'Kitchen' (_llm._tcp)", "mDNS 'Kitchen' (_llm._tcp)"),
+        ("peer", "peer box:8000", "peer box:8000"),
+    ],
+)
+def test_where_a_backend_came_from_is_told_once(
+    nexus: Command, stub: Stub, source: str, found_by: str, shown: str
+) -> None:
+    item = {**ITEMS[0], "source": source, "found_by": found_by}
+    stub.answer("/health?verbose=1", {**HEALTHY, "backends": {**HEALTHY["backends"], "items": [item]}})  # type: ignore[dict-item]
+    (line,) = [ln for ln in nexus("backends", "list", "--url", stub.url).stdout.splitlines() if "work" in ln]
+    assert f"  {shown}  " in line
+
+
 @pytest.mark.parametrize(("status", "code"), [("healthy", 0), ("degraded", 0), ("unhealthy", 1)])
 def test_healths_exit_code_is_for_container_checks(
     nexus: Command, stub: Stub, status: str, code: int

@@ -66,10 +66,18 @@ def _row(item: dict[str, Any]) -> tuple[object, ...]:
         len(models) if isinstance(models, list) else models,
         f"{item.get('in_flight', 0)}/{slots}" if slots else item.get("in_flight", 0),
         item.get("priority"),
-        ": ".join(str(part) for part in (item.get("source"), item.get("found_by")) if part),
+        _source(item),
         item.get("url"),
         item.get("reason"),
     )
+
+
+def _source(item: dict[str, Any]) -> str:
+    """Return where it came from; ``mDNS 'Kitchen'`` and ``peer box:8000`` say the source themselves."""
+    source, found_by = str(item.get("source") or ""), str(item.get("found_by") or "")
+    if source and found_by.casefold().startswith(source.casefold()):
+        return found_by
+    return ": ".join(filter(None, (source, found_by)))
 
 
 def _status(item: dict[str, Any]) -> object:
