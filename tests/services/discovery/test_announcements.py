@@ -34,9 +34,10 @@ def test_an_announcement_is_read() -> None:
     assert sighting.source is DiscoverySource.MDNS
     assert sighting.found_by == "mDNS 'Kitchen' (_llm._tcp)"
     assert sighting.addresses == (("192.168.1.4", 8000), ("fe80::1%3", 8000))
-    assert (sighting.name, sighting.tls, sighting.path, sighting.server_id, sighting.type_hint) == (
-        "Kitchen", True, "/api/v1", "abc", "vllm",
+    assert (sighting.name, sighting.tls, sighting.path, sighting.server_id) == (
+        "Kitchen", True, "/api/v1", "abc",
     )  # fmt: skip
+    assert "vllm" not in repr(sighting)
     assert "evil" not in repr(sighting)
 
 
@@ -66,7 +67,7 @@ def test_without_a_port_there_is_nowhere_to_connect_to(port: int | None) -> None
 @given(st.text(max_size=70), st.dictionaries(st.text(max_size=9), st.none() | st.text(max_size=300)))
 def test_whatever_is_announced_can_be_printed(instance: str, txt: dict[str, str | None]) -> None:
     sighting = read_announcement(TYPE, f"{instance}.{TYPE}", Info(txt, "10.0.0.1"))
-    for text in (sighting.found_by, sighting.name, sighting.path, sighting.server_id, sighting.type_hint):
+    for text in (sighting.found_by, sighting.name, sighting.path, sighting.server_id):
         assert text.isprintable()
         assert len(text) <= 160
 

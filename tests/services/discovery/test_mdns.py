@@ -100,7 +100,7 @@ async def test_a_service_is_seen_changed_and_gone(lan: Lan) -> None:
         await recorder.until(lambda: recorder.names == ["Küche 2.0"])
         (sighting,) = recorder.now.values()
         assert sighting.addresses == (("127.0.0.1", 8000), ("::1", 8000))
-        assert (sighting.server_id, sighting.type_hint, sighting.path) == ("abc", "vllm", "/v1")
+        assert (sighting.server_id, sighting.path) == ("abc", "/v1")
         assert sighting.found_by == f"mDNS 'Küche 2.0' ({lan.llm.removesuffix('.local.')})"
 
         await (await announcer.async_update_service(lan.service("Küche 2.0", type="vllm", id="new")))
@@ -201,9 +201,16 @@ async def test_bad_types_are_one_warning_and_the_good_one_is_browsed(lan: Lan) -
         assert len(b.warnings) == 1
 
 
-@pytest.mark.parametrize("error", [OSError("no multicast"), RuntimeError("no interface")])
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (OSError(19, "No such device", "0.0.0.0"), "No such device"),
+        (OSError(), "the system refuses"),
+        (RuntimeError("No interfaces to listen on, check that ..."), "no interface can be used"),
+    ],
+)
 async def test_no_multicast_is_one_warning_with_the_way_round(
-    lan: Lan, error: Exception, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    lan: Lan, error: Exception, why: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def refuse(**_: object) -> AsyncZeroconf:
         raise error
@@ -215,7 +222,7 @@ async def test_no_multicast_is_one_warning_with_the_way_round(
         for number in range(5):
             addresses[:] = [f"10.0.0.{number}"]
             await clock.advance(LOOK_SECONDS)
-    assert browser.warnings == [f"the network cannot be browsed by multicast ({error}): {WAY_ROUND}"]
+    assert browser.warnings == [f"the network cannot be browsed by multicast ({why}): {WAY_ROUND}"]
     assert "[[backends]]" in WAY_ROUND
     assert "[discovery] peers" in WAY_ROUND
     assert [record.message for record in caplog.records] == browser.warnings

@@ -78,5 +78,4 @@ def read_announcement(of_type: str, name: str, info: ServiceInfo) -> Sighting:
         tls=txt.get("tls", "").lower() in _YES,
         path=txt.get("path") or txt.get("api_path") or "",
         server_id=txt.get("id", ""),
-        type_hint=txt.get("type", ""),
     )

@@ -134,7 +134,7 @@ class MdnsBrowser:
                 # IPv6 is often switched off, on one interface or on all.
                 return AsyncZeroconf(interfaces=interfaces, ip_version=IPVersion.V4Only)
         except (OSError, RuntimeError) as error:
-            self._warn(f"the network cannot be browsed by multicast ({error}): {WAY_ROUND}")
+            self._warn(f"the network cannot be browsed by multicast ({_trouble(error)}): {WAY_ROUND}")
             return None
 
     def _browse(self, zeroconf: AsyncZeroconf, types: list[str]) -> AsyncServiceBrowser:
@@ -226,6 +226,13 @@ class MdnsBrowser:
         if sentence not in self.warnings:
             self.warnings.append(sentence)
             _log.warning(sentence)
+
+
+def _trouble(error: Exception) -> str:
+    """Return the system's words; zeroconf's own are about settings that nobody has here."""
+    if isinstance(error, OSError):
+        return error.strerror or "the system refuses"
+    return "no interface can be used"
 
 
 async def _end(browser: AsyncServiceBrowser, zeroconf: AsyncZeroconf) -> None:

@@ -30,7 +30,6 @@ class Sighting(msgspec.Struct, frozen=True):
         tls: whether it speaks TLS.
         path: a hint of the API's root, such as ``/v1``; empty for the default.
         server_id: equal for all sightings of one server; empty when nobody said.
-        type_hint: what it says that it is; never trusted, only shown.
     """
 
     key: str
@@ -41,7 +40,6 @@ class Sighting(msgspec.Struct, frozen=True):
     tls: bool = False
     path: str = ""
     server_id: str = ""
-    type_hint: str = ""
 
 
 class Sightings(Protocol):
