@@ -121,7 +121,7 @@ async def serve(
 
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for ``condition``; the test's own timeout is the deadline."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110  # states without an event are watched
             await asyncio.sleep(0.001)
 
@@ -153,7 +153,7 @@ class Client:
         await self.writer.drain()
 
     async def head(self) -> tuple[int, dict[str, str]]:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             lines = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         version, status, _ = lines[0].split(" ", 2)
         assert version == "HTTP/1.1"
@@ -163,7 +163,7 @@ class Client:
         return int(status), headers
 
     async def chunk(self) -> bytes:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             size = int(await self.reader.readline(), 16)
             return (await self.reader.readexactly(size + 2))[:-2]
 
@@ -176,7 +176,7 @@ class Client:
             while piece := await self.chunk():
                 body += piece
         elif "content-length" in headers:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 body = await self.reader.readexactly(int(headers["content-length"]))
         else:
             body = await self.rest()
@@ -188,7 +188,7 @@ class Client:
 
     async def rest(self) -> bytes:
         """Everything up to the end of the connection."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             return await self.reader.read()
 
     async def leave(self) -> None:

@@ -128,6 +128,21 @@ async def test_a_synchronous_reply_reaches_a_client_that_half_closed() -> None:
         await front.settled()
 
 
+async def test_a_client_that_sends_on_after_its_last_reply_reads_it_and_is_not_kept_for_long() -> None:
+    async with serve() as front, connect(front) as client:
+        await client.send(get("/last", "Connection: close"))
+        await until(lambda: bool(front.app.handled))
+        for _ in range(20):
+            await client.send(get("/too-late"))
+            await asyncio.sleep(0)
+        assert (await client.answer()).json["path"] == "/last"
+        assert await client.rest() == b""
+        assert [request.path for request in front.app.handled] == ["/last"]
+        assert front.server.connections == 1
+        front.later(ServerLimits().linger_seconds + 1)
+        await front.settled()
+
+
 @pytest.mark.parametrize("keep_alive", [True, False])
 async def test_garbage_while_a_reply_streams_never_gets_into_it(*, keep_alive: bool) -> None:
     held = Held()

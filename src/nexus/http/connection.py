@@ -193,7 +193,8 @@ class ClientConnection(EndingConnection):
             return
         if reply.keep_alive:
             self._rest()
-        elif self._phase is not REPLY or self._reader.pending:
+        elif self._phase is not REPLY or self._reader.pending or self._transport.can_write_eof():
+            # More may be on its way even if none has come: a close now would reset the reply (RFC 9112 9.6).
             self._linger()
         else:
             self._close()

@@ -36,7 +36,7 @@ class Phase(Enum):
     REPLY = auto()
     """The application has the request."""
     LINGER = auto()
-    """Refused; what still comes is thrown away, so that the client reads the refusal."""
+    """The last reply is sent; what still comes is thrown away, so that the client reads it."""
     CLOSING = auto()
     """Nothing more is read; what is unsent may still leave."""
 
@@ -120,7 +120,7 @@ class EndingConnection(asyncio.Protocol):
     def expired(self, now: float) -> None:
         """See :class:`nexus.tasks.Expiring`; a request that is late is the subclass's matter."""
         unsent = self._transport.get_write_buffer_size()
-        if self._phase is not LINGER and unsent:
+        if unsent:
             self._check_taking(now, unsent)
         elif self._phase is REPLY:
             self._expire_in(self._context.limits.write_seconds)

@@ -30,8 +30,8 @@ class ServerLimits(msgspec.Struct, frozen=True):
         write_seconds: in which a client that owes reads takes nothing; beyond it the connection is cut.
         write_high: unsent reply bytes above which the reply is told to pause.
         write_low: unsent reply bytes below which it is told to go on.
-        linger_seconds: for which a refused request is read on and thrown away, so that the
-            client sees the refusal and not a reset.
+        linger_seconds: for which what comes after a refusal or a last reply is thrown away, so that
+            the client sees that and not a reset.
     """
 
     head_bytes: int = 64 * KIB
