@@ -14,6 +14,7 @@ from tests.services.discovery.kit import REFUSED, World, local, mdns, peer, vari
 
 from nexus.domain import Backend, BackendStatus, DiscoverySource
 from nexus.services.discovery.finds import Finds
+from nexus.services.discovery.sightings import Sighting
 
 BOX = "192.168.1.20"
 OTHER = "192.168.1.21"
@@ -154,8 +155,8 @@ async def test_a_sighting_of_a_configured_server_that_is_down_asks_for_a_check()
         await w.see(mdns("Kitchen", BOX))
         async with asyncio.timeout(60):
             assert (await w.registry.next_wish()).backend_id == "mine"
-        w.registry.update("mine", status=BackendStatus.HEALTHY)
         w.finds.gone(mdns("Kitchen", BOX).key)
+        w.registry.update("mine", status=BackendStatus.HEALTHY)
         await w.see(mdns("Kitchen", BOX))
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0):
@@ -253,6 +254,31 @@ async def test_a_return_asks_for_a_check_of_what_is_down() -> None:
         async with asyncio.timeout(60):
             assert (await w.registry.next_wish()).backend_id == backend(w).id
         assert backend(w).status is BackendStatus.UNHEALTHY
+
+
+@pytest.mark.parametrize("sighting", [local(11434), mdns("Kitchen", BOX)], ids=["port", "mdns"])
+async def test_a_sighting_that_goes_asks_for_a_check_and_changes_no_status(sighting: Sighting) -> None:
+    async with world() as w:
+        w.serve(*sighting.addresses[0])
+        await w.see(sighting)
+        w.finds.gone(sighting.key)
+        async with asyncio.timeout(60):
+            assert (await w.registry.next_wish()).backend_id == backend(w).id
+        assert backend(w).status is BackendStatus.HEALTHY
+        w.finds.gone(sighting.key)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0):
+                await w.registry.next_wish()
+
+
+async def test_a_sighting_that_goes_from_a_configured_backend_asks_for_a_check() -> None:
+    async with world() as w:
+        w.configure("mine", BOX, 8000)
+        w.registry.update("mine", status=BackendStatus.HEALTHY)
+        await w.see(mdns("Kitchen", BOX))
+        w.finds.gone(mdns("Kitchen", BOX).key)
+        async with asyncio.timeout(60):
+            assert (await w.registry.next_wish()).backend_id == "mine"
 
 
 async def test_without_a_grace_period_it_goes_at_once() -> None:

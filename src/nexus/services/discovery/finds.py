@@ -4,7 +4,7 @@ Laws held here: one server is one backend, however many services, interfaces, ad
 sources tell of it; what was configured beats what was added by hand, which beats what was found;
 nothing becomes a backend before an examination said that it serves; what goes and comes back
 within the grace period is as if it had never gone; and no status is ever changed here, because
-health decides who is alive.
+health decides who is alive: what comes or goes is only asked to be checked.
 """
 
 from __future__ import annotations
@@ -96,6 +96,7 @@ class Finds:
         server = self._groups.owner(key)
         if server is None or server.gone_at is not None:
             return
+        self._doubt(server)
         if server.keys == {key} and server.registered:
             server.gone_at = self._clock.now()
             server.rest()
@@ -237,6 +238,13 @@ class Finds:
         backend = self._registry.get(backend_id)
         if backend is not None and backend.status not in UP:
             self._registry.wish_check(backend_id, "it was sighted")
+
+    def _doubt(self, server: Server) -> None:
+        """Have the backend that a sighting has left checked now: nobody may be using it and notice."""
+        backend_id = server.claimed or (server.backend.id if server.backend is not None else "")
+        backend = self._registry.get(backend_id)
+        if backend is not None and backend.status in UP:
+            self._registry.wish_check(backend_id, "it is sighted no more")
 
     def _status_changed(self, _: Backend, backend: Backend) -> None:
         if backend.status is BackendStatus.UNHEALTHY and self._examiner.down(backend):
