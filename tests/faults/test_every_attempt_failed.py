@@ -284,6 +284,22 @@ async def test_nobody_qualifies_says_for_each_which_rule_and_what_would_help(
     assert not (await gateway.outcome()).attempts
 
 
+async def test_a_model_that_no_backend_lists_any_more_says_so_and_what_to_do(
+    fleet: FakeFleet, start: Serve
+) -> None:
+    backend = await fleet.add("vllm", models=["m"], name="b")
+    gateway = await start(backend_toml(backend))
+    (view,) = gateway.nexus.registry.views()
+    gateway.nexus.registry.update(view.id, models=())
+    reply = await gateway.chat()
+    assert (reply.status, reply.error["code"]) == (503, "service_unavailable")
+    assert reply.error["message"] == (
+        "No backend offers 'm' now: those that had it are gone or do not list it any more. "
+        "Start its server again; GET /v1/models lists what is served."
+    )
+    assert reply.error["context"]["rejections"] == []
+
+
 async def test_a_key_that_is_refused_at_the_check_is_said_so(fleet: FakeFleet, start: Serve) -> None:
     backend = await fleet.add("vllm", models=["m"], name="b", key="right")
     gateway = await start(backend_toml(backend, b='api_key_env = "WRONG"'), WRONG="wrong")

@@ -96,6 +96,12 @@ def nobody_qualifies(refusal: Refusal, snapshot: Snapshot) -> RequestError:
             param="model",
             context={"nearest": list(refusal.nearest)} if refusal.nearest else None,
         )
+    if not refusal.rejections:
+        return ServiceUnavailable(
+            f"No backend offers '{refusal.requested}' now: those that had it are gone or do not list it any "
+            "more. Start its server again; GET /v1/models lists what is served.",
+            context={"rejections": []},
+        )
     rows = [
         {
             "backend": backend,
