@@ -17,7 +17,7 @@ HEALTHY = {
     "backends": {"total": 2, "healthy": 2, "unhealthy": 0},
     "models": 3,
 }
-ITEMS = [
+ITEMS: list[dict[str, object]] = [
     {
         "id": "a",
         "name": "workstation",
@@ -101,8 +101,9 @@ def test_health_for_scripts(nexus: Command, fleet: Stub) -> None:
 def test_where_a_backend_came_from_is_told_once(
     nexus: Command, stub: Stub, source: str, found_by: str, shown: str
 ) -> None:
-    item = {**ITEMS[0], "source": source, "found_by": found_by}
-    stub.answer("/health?verbose=1", {**HEALTHY, "backends": {**HEALTHY["backends"], "items": [item]}})  # type: ignore[dict-item]
+    item: dict[str, object] = {**ITEMS[0], "source": source, "found_by": found_by}
+    backends = {"total": 1, "healthy": 1, "items": [item]}
+    stub.answer("/health?verbose=1", {**HEALTHY, "backends": backends})
     (line,) = [ln for ln in nexus("backends", "list", "--url", stub.url).stdout.splitlines() if "work" in ln]
     assert f"  {shown}  " in line
 
