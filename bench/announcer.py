@@ -1,12 +1,14 @@
-"""Servers that announce themselves: ``python -m bench.announcer COUNT FILE``.
+"""Servers that announce themselves: ``python -m bench.announcer TYPE COUNT FILE``.
 
 Each listens on a port of its own, answers ``GET`` with a model list, and is announced by mDNS on
-127.0.0.1 as a service of its own. ``FILE`` is written when all are announced.
+127.0.0.1 as a service of its own, of the type ``TYPE``, such as ``_abc._tcp.local.``. ``FILE`` is
+written when all are announced.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 import sys
@@ -17,7 +19,6 @@ from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
 
 from bench.configs import MODELS
 
-SERVICE_TYPE: Final = "_nexusbench._tcp.local."
 _REPLY: Final = (
     f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(MODELS)}\r\n\r\n{MODELS}"
 ).encode()
@@ -31,15 +32,15 @@ async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
         writer.close()
 
 
-async def _announce(zeroconf: AsyncZeroconf, number: int) -> asyncio.Server:
+async def _announce(zeroconf: AsyncZeroconf, service_type: str, number: int) -> asyncio.Server:
     server = await asyncio.start_server(_answer, "127.0.0.1", 0)
     info = AsyncServiceInfo(
-        SERVICE_TYPE,
-        f"Bench {number}.{SERVICE_TYPE}",
+        service_type,
+        f"Bench {number}.{service_type}",
         addresses=[socket.inet_aton("127.0.0.1")],
         port=server.sockets[0].getsockname()[1],
         properties={"type": "vllm", "path": "/v1", "id": f"bench-{number}"},
-        server=f"bench-{number}.local.",
+        server=f"bench-{os.getpid()}-{number}.local.",
     )
     await (await zeroconf.async_register_service(info))
     return server
@@ -49,13 +50,15 @@ def _say(ready: Path, count: int) -> None:
     ready.write_text(f"{count} announced\n")
 
 
-async def main(count: int, ready: Path) -> None:
-    """Announce ``count`` servers until SIGTERM."""
+async def main(service_type: str, count: int, ready: Path) -> None:
+    """Announce ``count`` servers of one type until SIGTERM."""
     ended = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
     zeroconf = AsyncZeroconf(interfaces=["127.0.0.1"])
     try:
-        servers = await asyncio.gather(*(_announce(zeroconf, number) for number in range(count)))
+        servers = await asyncio.gather(
+            *(_announce(zeroconf, service_type, number) for number in range(count))
+        )
         _say(ready, len(servers))
         await ended.wait()
     finally:
@@ -63,4 +66,4 @@ async def main(count: int, ready: Path) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]), Path(sys.argv[2])))
+    asyncio.run(main(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])))

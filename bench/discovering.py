@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import time
 from pathlib import Path
 
 from bench import configs, machine, stage
-from bench.announcer import SERVICE_TYPE
 from bench.plan import Plan
 from bench.processes import BenchError, Running, cpu_seconds, free_ports, rss_bytes
 from bench.rows import Result, Row, Target
@@ -22,13 +22,15 @@ def run(plan: Plan) -> Result:
     count, seconds = plan.announced, plan.announced_seconds
     with stage.workshop() as folder, contextlib.ExitStack() as stack:
         ready = folder / "announced"
-        command = [sys.executable, "-m", "bench.announcer", str(count), str(ready)]
+        # Loopback multicast reaches every process of this computer.
+        service_type = f"_nx{os.urandom(6).hex()}._tcp.local."
+        command = [sys.executable, "-m", "bench.announcer", service_type, str(count), str(ready)]
         announcer = stack.enter_context(
             Running("announcer", command, core=machine.LOAD_CORE, output=folder / "announcer.out")
         )
         _wait(announcer, ready)
         port = free_ports(1)[0]
-        config = configs.browsing_toml(folder, port, SERVICE_TYPE, count)
+        config = configs.browsing_toml(folder, port, service_type, count)
         gateway = stack.enter_context(stage.nexus(folder, config))
         found = gateway.answers(
             port, "/health", seconds=_FIND_SECONDS, contains=f'"healthy":{count},'.encode()

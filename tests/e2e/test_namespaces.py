@@ -10,9 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from tests.support import far_side, veth
 from tests.support.namespaces import in_namespace
 from tests.support.process import NexusProcess, clean_environ, until
+
+pytestmark = pytest.mark.timeout(300)
 
 NEAR, FAR = "10.77.0.1", "10.77.0.2"
 
@@ -37,7 +40,7 @@ def far_machine(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[byte
         yield machine
     finally:
         machine.terminate()
-        machine.wait(30)
+        machine.wait(60)
         print((folder / "log").read_text())  # noqa: T201  # shown when the test fails
 
 
@@ -83,7 +86,7 @@ async def test_a_plain_gateway_streams_from_a_model_of_another_machine(tmp_path:
         assert reply.header("x-nexus-backend") == backend["name"]
         # A goodbye and the end of the grace period, long before the announcement expires by itself.
         machine.terminate()
-        assert await asyncio.to_thread(machine.wait, 30) == 0
+        assert await asyncio.to_thread(machine.wait, 60) == 0
         await until(lambda: near.get("/health?verbose=1")[1]["backends"]["items"] == [])
         assert near.get("/v1/models")[1]["data"] == []
         assert "Traceback" not in near.errors

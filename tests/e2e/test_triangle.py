@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 from tests.support.client import RawReply
 from tests.support.fixtures import fleet
 from tests.support.gateway import RunningGateway, backend_toml, serve
+from tests.support.multicast import own_service_type
 from zeroconf.asyncio import AsyncZeroconf
 
 from nexus.backends.detect import Verdict
@@ -27,6 +27,8 @@ from nexus.tasks import SystemClock
 from nexus.testing import FakeBackend, FakeFleet, FakeModel
 
 __all__ = ["fleet"]
+
+pytestmark = pytest.mark.timeout(300)
 
 LOOPBACK = "127.0.0.1"
 NAMES = ("a", "b", "c")
@@ -82,7 +84,7 @@ class Triangle:
 
     async def until(self, condition: object) -> None:
         assert callable(condition)
-        await self.gateways["a"].until(condition, 40.0)
+        await self.gateways["a"].until(condition, 120.0)
 
     def statuses(self) -> list[int]:
         return [outcome.status for gateway in self.gateways.values() for outcome in gateway.outcomes]
@@ -133,7 +135,7 @@ def neighbourhood(nexus: Nexus, service_type: str) -> tuple[Discovery, Advertise
 
 @asynccontextmanager
 async def triangle(fleet: FakeFleet, folder: Path, interval: float) -> AsyncIterator[Triangle]:
-    service_type = f"_nx{os.urandom(5).hex()}._tcp.local."
+    service_type = own_service_type()
     servers = {
         name: await fleet.add("vllm", models=[FakeModel(name), FakeModel("shared")], name=f"server-{name}")
         for name in NAMES

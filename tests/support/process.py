@@ -19,7 +19,7 @@ from typing import Any
 
 from tests.support.client import RawClient
 
-DEADLINE_SECONDS = 30.0
+DEADLINE_SECONDS = 60.0
 POLL_SECONDS = 0.005
 
 COMMAND = (sys.executable, "-m", "nexus", "serve")
