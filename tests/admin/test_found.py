@@ -45,6 +45,16 @@ async def test_a_found_one_gives_its_name_to_another_server_that_is_added(
     assert shown == {("vllm", "manual"), ("vllm-2", "peer")}
 
 
+async def test_a_found_one_that_wants_a_key_says_how_to_give_it_one(fleet: FakeFleet, start: Serve) -> None:
+    backend = await fleet.add("vllm", models=[FakeModel("m")], key="secret")
+    gateway = await start(
+        f'[discovery]\nprobe_local = false\nservice_types = []\npeers = ["127.0.0.1:{backend.port}"]\n'
+    )
+    await gateway.until(lambda: [view.status for view in gateway.nexus.registry.views()] == ["unauthorized"])
+    (view,) = gateway.nexus.registry.views()
+    assert view.reason.endswith(f"nexus backends add {backend.url} --api-key-env NAME")
+
+
 async def test_a_found_one_gives_way_to_the_same_server_added(fleet: FakeFleet, start: Serve) -> None:
     backend = await fleet.add("vllm", models=[FakeModel("m")])
     gateway, _ = await found(start, backend)

@@ -24,6 +24,7 @@ from nexus.observe.events import EventLog
 from nexus.protocol.surfaces import surfaces_of
 from nexus.registry.registry import Registry
 from nexus.services.identity import Identity
+from nexus.services.remedy import reason_of
 from nexus.tasks import Clock
 
 _log: Final = EventLog("health")
@@ -264,7 +265,7 @@ class BackendWatch:
         models = None
         if report.models is not None:
             models = offered(backend.spec, report.models, self._tools.gateway_id)
-        reason = report.reason if status is report.status else backend.reason
+        reason = reason_of(backend.spec, report) if status is report.status else backend.reason
         self._registry.update(
             self._id,
             status=status,
