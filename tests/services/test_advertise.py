@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import importlib
 import logging
 import os
 from collections.abc import AsyncIterator, Callable
 
 import pytest
+from tests.services.discovery.sockets import open_files
 from tests.support.multicast import HANGING_SECONDS, hear, own_service_type
 from zeroconf import IPVersion, ServiceStateChange, Zeroconf
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
@@ -130,6 +133,40 @@ async def test_a_close_in_the_middle_of_announcing_leaves_nothing() -> None:
     assert running.name == ""
 
 
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_close_while_zeroconf_starts_leaves_no_socket(
+    turns: int, recwarn: pytest.WarningsRecorder
+) -> None:
+    await asyncio.to_thread(importlib.import_module, "zeroconf.asyncio")
+    before, opened = open_files(), asyncio.Event()
+
+    def opening() -> AsyncZeroconf:
+        opened.set()
+        return AsyncZeroconf(interfaces=[LOOPBACK])
+
+    async def owner() -> None:
+        """Ends as the whole process may end: closing while it is cancelled itself."""
+        running = advertiser(Listener(), opening)
+        running.start()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await running.close()
+
+    task = asyncio.ensure_future(owner())
+    await opened.wait()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    assert open_files() > before
+    task.cancel()
+    await asyncio.wait((task,))
+    assert task.cancelled()
+    await asyncio.sleep(0)
+    gc.collect()
+    assert open_files() == before
+    assert not recwarn.list
+
+
 class Ticks(SystemClock):
     """A clock whose sleepers wake when told."""
 
@@ -192,6 +229,35 @@ async def test_no_multicast_is_one_warning_and_no_failure(caplog: pytest.LogCapt
                 await asyncio.sleep(0)
     await running.close()
     assert [record.getMessage() for record in caplog.records] == ["nothing is announced"]
+
+
+async def test_no_address_is_one_warning_until_there_is_one(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)
+    clock, listener = Ticks(), Listener()
+    there = [("lo", "127.0.0.1")]
+    running = Advertiser(
+        Announcement(HOST, listener.id, 6398),
+        ["0.0.0.0"],
+        clock=clock,
+        open_zeroconf=lambda: AsyncZeroconf(interfaces=[LOOPBACK]),
+        interfaces=lambda: there,
+        service_type=listener.service_type,
+    )
+    running.start()
+    for _ in range(3):
+        clock.due.set()
+        async with asyncio.timeout(HANGING_SECONDS):
+            while clock.due.is_set():  # noqa: ASYNC110  # cleared by the sleeper that it wakes
+                await asyncio.sleep(0)
+    (record,) = caplog.records
+    assert record.getMessage() == "nothing is announced"
+    assert "no address" in record.nexus_fields["reason"]  # type: ignore[attr-defined]
+    assert not running.published.is_set()
+    there.append(("eth0", "192.168.1.5"))
+    clock.due.set()
+    async with asyncio.timeout(HANGING_SECONDS):
+        await running.published.wait()
+    await running.close()
 
 
 @pytest.mark.parametrize(

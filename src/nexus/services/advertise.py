@@ -7,6 +7,7 @@ withdrawn before the door closes; a network without multicast is a warning, neve
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
 import ipaddress
 from collections.abc import Callable, Iterable
@@ -172,6 +173,8 @@ class Advertiser:
         self._interfaces = interfaces
         self._service_type = service_type
         self._tasks = TaskOwner("advertise")
+        self._starts = TaskOwner("advertise-start")
+        self._starting: asyncio.Task[None] | None = None
         self._zeroconf: AsyncZeroconf | None = None
         self._doubt = ""
         self.published = asyncio.Event()
@@ -184,7 +187,10 @@ class Advertiser:
     async def close(self) -> None:
         """Withdraw the announcement; it takes two seconds at most."""
         await self._tasks.close()
+        if self._starting is not None:
+            await asyncio.wait((self._starting,), timeout=WITHDRAW_SECONDS)
         await self._withdraw()
+        await self._starts.close()
 
     async def _run(self) -> None:
         # Its import takes as long as the rest of a start.
@@ -223,6 +229,10 @@ class Advertiser:
         )
         try:
             self._zeroconf = self._open()
+            # Who is cancelled while waiting for its start cancels that start, and then it leaves
+            # sockets open; so a task of its own waits, which only close() ends.
+            self._starting = self._starts.spawn(_started(self._zeroconf), "start")
+            await asyncio.wait((self._starting,))
             await (await self._zeroconf.async_register_service(info, allow_name_change=True))
         except (OSError, RuntimeError, Error, TimeoutError) as error:
             self._warn(f"multicast does not work here: {error}")
@@ -256,3 +266,11 @@ class Advertiser:
             _log.warning(
                 "nothing is announced", reason=reason, instead="name it in discovery.peers of others"
             )
+
+
+async def _started(zeroconf: AsyncZeroconf) -> None:
+    from zeroconf import NotRunningException  # noqa: PLC0415  # the same
+
+    # Registering says so, too, to the one who asked for it.
+    with contextlib.suppress(NotRunningException):
+        await zeroconf.zeroconf.async_wait_for_start()
