@@ -1,14 +1,21 @@
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
+
 import msgspec
 import pytest
 from tests.support.gateway import Serve, backend_toml
 
 from nexus.config.schema import DiscoveryConfig
 from nexus.domain import Backend, BackendSpec, BackendStatus, BackendType, Model, Origin, Secret
+from nexus.observe.writer import LineWriter
+from nexus.server import compose
+from nexus.server.compose import Nexus
 from nexus.server.greeting import Newcomers, describe, opening
 from nexus.server.greeting import fleet as told
-from nexus.testing import FakeFleet
+from nexus.testing import FakeFleet, Stall
+from nexus.testing.faults import Stage
 
 _LOOKED = "No inference server was found: looked at OLLAMA_HOST and the usual ports of this computer."
 
@@ -25,6 +32,28 @@ def test_what_was_found_is_one_line() -> None:
     assert describe(msgspec.structs.replace(up, models=())).endswith("): no models")
     down = _backend(status=BackendStatus.UNHEALTHY, reason="refused")
     assert describe(down) == ("Not usable now: box (ollama, port 1 on this computer) is unhealthy: refused")
+
+
+async def test_one_that_hangs_delays_the_greeting_no_longer_than_it_may_take(
+    fleet: FakeFleet, start: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, silent = await fleet.add("ollama", models=["m"]), await fleet.add("vllm", models=["n"])
+    loaded = (await start(backend_toml(one, silent) + "[discovery]\nenabled = false\n")).nexus.loaded
+    silent.always(Stall(stage=Stage.HEAD), probes=True)
+    nexus = Nexus(loaded, LineWriter(2), {"NEXUS_STATE_DIR": str(tmp_path)})
+    monkeypatch.setattr(compose, "GREETING_SECONDS", 0.5)
+    try:
+        await nexus.start()
+        async with asyncio.timeout(4):
+            await nexus.first_look()
+        assert told(nexus) == [
+            f"Found {one.name} (ollama): m",
+            f"Still being asked: {silent.name} ({silent.url})",
+        ]
+        assert not nexus.lifecycle.ready
+    finally:
+        await nexus.close()
+        silent.clear()
 
 
 def test_a_servers_own_words_cannot_move_the_cursor() -> None:

@@ -42,6 +42,7 @@ from nexus.tasks import Clock, DeadlineWatch, SystemClock, TaskOwner
 
 FLUSH_SECONDS: Final = 1.0
 FOUND_SECONDS: Final = 0.5
+GREETING_SECONDS: Final = 3.0
 
 
 class Nexus:
@@ -182,6 +183,12 @@ class Nexus:
         with suppress(TimeoutError):
             async with asyncio.timeout(FOUND_SECONDS):
                 await self.health.first_round()
+
+    async def first_look(self) -> None:
+        """Wait for the first round, but only as long as the greeting may take."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(GREETING_SECONDS):
+                await self.first_round()
 
     async def drain(self, seconds: float) -> int:
         """Turn new requests away, let running ones finish, cut what is left.

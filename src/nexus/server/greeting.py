@@ -41,6 +41,8 @@ def describe(backend: Backend) -> str:
         shown = ", ".join(names[:_MODELS_SHOWN]) + more
         # Names and models are a server's own words.
         return printable(f"Found {backend.name} ({backend.type}{where}): {shown or 'no models'}")
+    if backend.status is BackendStatus.UNKNOWN:
+        return printable(f"Still being asked: {backend.name} ({backend.spec.origin}{where})")
     return printable(
         f"Not usable now: {backend.name} ({backend.type}{where}) is {backend.status}: {backend.reason}"
     )

@@ -77,7 +77,7 @@ async def _serve(loaded: Loaded, source: Source, writer: LineWriter, announce: A
         await nexus.start()
         for line in opening(nexus):
             announce(line)
-        await _unless(signals.first, nexus.first_round())
+        await _unless(signals.first, nexus.first_look())
         if not signals.first.is_set():
             for line in fleet(nexus):
                 announce(line)
