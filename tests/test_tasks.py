@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 import pytest
 
@@ -124,3 +125,61 @@ async def test_the_watch_ticks_by_itself() -> None:
         await expired.wait()
     watch.close()
     assert len(watch) == 0
+
+
+class Due:
+    """Something whose deadline has passed."""
+
+    def __init__(self, watch: DeadlineWatch, act: Callable[[], None]) -> None:
+        self.deadline = 0.0
+        self.times = 0
+        self._act = act
+        watch.add(self)
+
+    def expired(self, now: float) -> None:
+        del now
+        self.times += 1
+        self._act()
+
+
+def twins(watch: DeadlineWatch, change: Callable[[Due], None]) -> list[Due]:
+    """Two that are due at once; whichever comes first does ``change`` to the other."""
+    both: list[Due] = []
+
+    def act() -> None:
+        for other in both:
+            if other.times == 0:
+                change(other)
+
+    both += [Due(watch, act), Due(watch, act)]
+    return both
+
+
+async def test_a_deadline_that_is_moved_within_the_sweep_has_not_passed() -> None:
+    watch = DeadlineWatch(SystemClock())
+    both = twins(watch, lambda other: setattr(other, "deadline", float("inf")))
+    watch.sweep()
+    assert sorted(item.times for item in both) == [0, 1]
+    watch.close()
+
+
+async def test_what_leaves_within_the_sweep_does_not_expire() -> None:
+    watch = DeadlineWatch(SystemClock())
+    both = twins(watch, watch.discard)
+    watch.sweep()
+    assert sorted(item.times for item in both) == [0, 1]
+    watch.close()
+
+
+async def test_a_defect_in_one_expiry_keeps_no_other_deadline(caplog: pytest.LogCaptureFixture) -> None:
+    watch = DeadlineWatch(SystemClock())
+
+    def stumble() -> None:
+        raise KeyError("a defect")
+
+    both = [Due(watch, stumble), Due(watch, stumble)]
+    watch.sweep()
+    assert [item.times for item in both] == [1, 1]
+    assert [record.levelname for record in caplog.records] == ["ERROR", "ERROR"]
+    assert all(record.exc_info for record in caplog.records)
+    watch.close()

@@ -310,7 +310,13 @@ class DeadlineWatch:
         """Expire what is due now."""
         now = self._clock.now()
         for item in [item for item in self._watched if item.deadline <= now]:
-            item.expired(now)
+            # One that expires may step a request on, which moves the deadline of another or ends it.
+            if item.deadline > now or item not in self._watched:
+                continue
+            try:
+                item.expired(now)
+            except Exception:  # noqa: BLE001  # a defect of one is no reason to forget the deadlines of all others
+                _log.exception("what a passed deadline ends has failed")
 
     def _schedule(self) -> None:
         self._handle = asyncio.get_running_loop().call_later(SWEEP_SECONDS, self._tick)
