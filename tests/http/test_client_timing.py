@@ -219,6 +219,39 @@ async def test_a_slow_reader_slows_the_writer() -> None:
         assert b.client.idle(server.origin) == 1
 
 
+class PausesAtTheSecond(Recorder):
+    """Pauses when the second piece comes."""
+
+    def data(self, chunk: bytes) -> None:
+        super().data(chunk)
+        if self.flow is not None and len(self.chunks) == 2:
+            self.flow.pause()
+
+
+@on_both_loops
+async def test_bytes_that_bring_a_pause_buy_idle_time_too() -> None:
+    async def script(caller: Caller) -> None:
+        await caller.answer(CHUNKED)
+        while True:
+            await caller.send(b"3\r\n: x\r\n")
+            await caller.reader.readexactly(1)
+
+    async with peer(script) as server, bench() as b:
+        seen = PausesAtTheSecond()
+        running = asyncio.create_task(b.post(server.origin, seen))
+        await until(lambda: len(seen.body) == 3)
+        b.clock.pass_time(100)
+        server.callers[0].reader.feed_data(b"!")
+        await until(lambda: len(seen.body) == 6)
+        assert seen.flow is not None
+        seen.flow.resume()
+        b.clock.pass_time(100)
+        b.watch.sweep()
+        server.callers[0].reader.feed_data(b"!")
+        await until(lambda: len(seen.body) == 9)
+        await expect(b, running, IdleTimeout, 120)
+
+
 @on_both_loops
 async def test_a_pause_with_the_last_bytes_does_not_outlive_the_exchange() -> None:
     ok = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"

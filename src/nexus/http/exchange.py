@@ -128,7 +128,8 @@ class Exchange(Wait):
         """See :meth:`Flow.pause`."""
         carrier = self._carrier
         if carrier is not None and self.paused_for is None:
-            self.paused_for = carrier.deadline - carrier.now()
+            # Once the reply has begun, only bytes of it bring a pause, and they buy the whole idle time.
+            self.paused_for = self.idle if self.begun else carrier.deadline - carrier.now()
             self.idle = 0.0
             carrier.deadline = self.total_at
             carrier.pause_reading()
