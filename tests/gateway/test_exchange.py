@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from typing import cast
 
+import pytest
 from tests.support.gateway import Serve, backend_toml, chat_body
 
+from nexus.domain import FailureKind
 from nexus.http.server import Reply, Request
-from nexus.testing import FakeFleet, FakeModel
+from nexus.testing import FakeFleet, FakeModel, Stall
+from nexus.testing.faults import Stage
 
 
 class LeavingReply:
@@ -40,3 +44,24 @@ async def test_a_client_that_leaves_at_once_has_its_outcome_at_once(fleet: FakeF
     assert (outcome.status, outcome.error, outcome.client_closed) == (499, "client_closed", True)
     assert [attempt.sent for attempt in outcome.attempts] in ([], [False], [True])
     assert gateway.at_rest()
+
+
+async def test_a_defect_in_who_is_told_keeps_no_other_request_from_its_end(
+    fleet: FakeFleet, start: Serve, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    backend = await fleet.add("vllm", models=[FakeModel("m")])
+    gateway = await start(backend_toml(backend))
+    backend.always(Stall(stage=Stage.HEAD))
+    exchanges = gateway.nexus.exchanges
+
+    def stumble(_: object) -> None:
+        raise KeyError("a defect")
+
+    monkeypatch.setattr(exchanges, "_publish", stumble)
+    clients = [asyncio.ensure_future(gateway.chat()) for _ in range(2)]
+    await gateway.until(lambda: len(exchanges.running) == 2)
+    assert exchanges.cut_all(FailureKind.SHUTTING_DOWN) == 2
+    assert not exchanges.running
+    assert [(await client).status for client in clients] == [503, 503]
+    assert gateway.at_rest()
+    assert len([record for record in caplog.records if record.exc_info]) == 2

@@ -276,7 +276,10 @@ class Exchanges:
     def ended(self, exchange: Exchange) -> None:
         """Publish the one outcome of an exchange that was left."""
         self.running.discard(exchange)
-        self._publish(exchange.outcome(self._clock.now()))
+        try:
+            self._publish(exchange.outcome(self._clock.now()))
+        except Exception:  # noqa: BLE001  # else raised in whoever steps it: a closing connection, a shutdown
+            _log.exception("the outcome of a request could not be published")
 
     def cut_all(self, cause: FailureKind) -> int:
         """Cut what still runs and return how many exchanges that were."""
