@@ -114,6 +114,26 @@ async def test_cancelling_from_within_takes_effect_at_the_next_wait() -> None:
     assert seen == ["still running", "cut"]
 
 
+async def test_cancelling_again_while_it_cleans_up_ends_that_wait_too() -> None:
+    wait, cleaned = Wait(), Wait()
+    seen: list[str] = []
+
+    async def work() -> None:
+        try:
+            await wait
+        except asyncio.CancelledError:
+            stepped.cancel()
+            try:
+                await cleaned
+            except asyncio.CancelledError:
+                seen.append("cut again")
+
+    stepped = Stepped(work())
+    stepped.step()
+    stepped.cancel()
+    assert seen == ["cut again"]
+
+
 async def test_an_errand_brings_back_what_a_task_made(owner: TaskOwner) -> None:
     async def slow() -> int:
         await asyncio.sleep(0)

@@ -168,8 +168,13 @@ class Stepped:
             self._cut = True
             return
         self._wait = wait.on_end = None
+        self._cut = True
+        coroutine = self._coroutine
         try:
-            wait = self._coroutine.throw(asyncio.CancelledError())
+            # Once more when it is cut again meanwhile.
+            while self._cut:
+                self._cut = False
+                wait = coroutine.throw(asyncio.CancelledError())
         except StopIteration:
             return
         self._wait = wait
