@@ -122,8 +122,8 @@ async def test_a_timeout(fleet: FakeFleet, start: Serve, kind: str, limit: str) 
 
 
 async def test_comments_count_as_life(fleet: FakeFleet, start: Serve) -> None:
-    pair = await Pair.start(fleet, start, "exo", "[timeouts]\nidle_seconds = 0.3\nfirst_byte_seconds = 30\n")
-    body = b'data: {"choices":[{"index":0,"delta":{"content":"a"}}]}\n\n' + b": alive\n\n" * 8
+    pair = await Pair.start(fleet, start, "exo", "[timeouts]\nidle_seconds = 0.6\nfirst_byte_seconds = 30\n")
+    body = b'data: {"choices":[{"index":0,"delta":{"content":"a"}}]}\n\n' + b": alive\n\n" * 12
     body += b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
     pair.bad.next(SlowStream(body, 0.1))
     reply = await pair.gateway.chat(stream=True)
