@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from nexus.tasks import Stepped, TaskOwner, Wait, errand, run_stepped
+from nexus.stepping import Stepped, Wait, errand, run_stepped
+from nexus.tasks import TaskOwner
 
 
 @pytest.fixture

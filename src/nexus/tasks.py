@@ -1,8 +1,7 @@
-"""The only place that runs coroutines, and the clock.
+"""The only place that spawns tasks, and the clock.
 
 Laws held here: every task has an owner, a name and an end; many deadlines share one coarse
-timer, since a timer for each wait costs as much as parsing the reply; a coroutine that is many
-is stepped without a task.
+timer, since a timer for each wait costs as much as parsing the reply.
 """
 
 from __future__ import annotations
@@ -10,14 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Generator
-from typing import Any, Final, Generic, Protocol, TypeVar
+from collections.abc import Coroutine
+from typing import Any, Final, Protocol
 
 _log: Final = logging.getLogger("nexus.tasks")
 
 SWEEP_SECONDS: Final = 0.25
-
-T = TypeVar("T")
 
 
 class Clock(Protocol):
@@ -104,164 +101,6 @@ class TaskOwner:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("task %s failed", task.get_name(), exc_info=error)
-
-
-class Wait:
-    """What a stepped coroutine awaits: something that a callback ends, once.
-
-    Attributes:
-        ended: it is over; awaiting it goes straight on.
-        on_end: steps who waits for it.
-    """
-
-    __slots__ = ("ended", "on_end")
-
-    def __init__(self) -> None:
-        self.ended = False
-        self.on_end: Callable[[], None] | None = None
-
-    def __await__(self) -> Generator[Wait, None, None]:
-        return iter(() if self.ended else (self,))  # type: ignore[return-value]  # any iterator does (PEP 492)
-
-    def end(self) -> None:
-        """Be over, and step who waits."""
-        self.ended = True
-        on_end = self.on_end
-        if on_end is not None:
-            self.on_end = None
-            on_end()
-
-
-class Stepped:
-    """Runs a coroutine without a task: whoever ends its wait steps it on, within that very call.
-
-    Starting a task, waking it through the loop and forgetting it cost a request as much as
-    parsing it. The coroutine may await a :class:`Wait` and what is made of them, such as
-    :func:`errand`, and nothing else; it lets nothing be raised.
-    """
-
-    __slots__ = ("_coroutine", "_cut", "_wait")
-
-    def __init__(self, coroutine: Coroutine[Wait, None, None]) -> None:
-        self._coroutine = coroutine
-        self._wait: Wait | None = None
-        self._cut = False
-
-    def step(self) -> None:
-        """Go on to the next wait, or to the end."""
-        self._wait = None
-        coroutine = self._coroutine
-        try:
-            wait = coroutine.send(None)
-            while self._cut:
-                self._cut = False
-                wait = coroutine.throw(asyncio.CancelledError())
-        except StopIteration:
-            return
-        self._wait = wait
-        wait.on_end = self.step
-
-    def cancel(self) -> None:
-        """Raise ``CancelledError`` where it waits, at once, or where it waits next if it runs just now."""
-        wait = self._wait
-        if wait is None:
-            self._cut = True
-            return
-        self._wait = wait.on_end = None
-        self._cut = True
-        coroutine = self._coroutine
-        try:
-            # Once more when it is cut again meanwhile.
-            while self._cut:
-                self._cut = False
-                wait = coroutine.throw(asyncio.CancelledError())
-        except StopIteration:
-            return
-        self._wait = wait
-        wait.on_end = self.step
-
-
-async def errand(owner: TaskOwner, work: Callable[[], Coroutine[Any, Any, T]], name: str) -> T:
-    """Have a task do what needs asyncio's own tools while a stepped coroutine waits for it.
-
-    Args:
-        owner: of the task.
-        work: makes the coroutine.
-        name: the task's.
-
-    Returns:
-        What the work returns; between its end and the waiting coroutine nothing else runs, so
-        what it made is never left without an owner.
-
-    Raises:
-        Whatever the work raises.
-    """
-    done: _Errand[T] = _Errand()
-    task = owner.spawn(done.run(work), name)
-    task.add_done_callback(done.never_begun)
-    try:
-        await done
-    except BaseException:
-        task.cancel()
-        raise
-    if done.error is not None:
-        raise done.error
-    return done.result
-
-
-class _Errand(Wait, Generic[T]):
-    """The end of an errand."""
-
-    __slots__ = ("error", "result")
-
-    result: T
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.error: BaseException | None = None
-
-    async def run(self, work: Callable[[], Coroutine[Any, Any, T]]) -> None:
-        """Do the work and wake who waits, with its error if it has one."""
-        try:
-            self.result = await work()
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # raised again in the one who waits
-            self.error = error
-        self.end()
-
-    def never_begun(self, task: asyncio.Task[None]) -> None:  # noqa: ARG002  # the form of a done callback
-        """Wake who waits for a task that was cancelled before its first step."""
-        if not self.ended:
-            self.error = asyncio.CancelledError()
-            self.end()
-
-
-async def run_stepped(coroutine: Coroutine[Wait, None, None]) -> None:
-    """Let a task await a stepped coroutine; cancelling it cancels the coroutine at once.
-
-    Raises:
-        Whatever the coroutine raises.
-    """
-    ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    async def report() -> None:
-        try:
-            await coroutine
-        except asyncio.CancelledError:
-            ended.cancel()
-        except Exception as error:  # noqa: BLE001  # raised again in the one who awaits
-            if not ended.done():
-                ended.set_exception(error)
-        else:
-            if not ended.done():
-                ended.set_result(None)
-
-    stepped = Stepped(report())
-    stepped.step()
-    try:
-        await ended
-    except asyncio.CancelledError:
-        stepped.cancel()
-        raise
 
 
 class Expiring(Protocol):

@@ -21,7 +21,8 @@ from nexus.http.client import Flow, HttpClient, Timeouts, request_bytes
 from nexus.http.limits import UpstreamLimits
 from nexus.http.resolve import Resolver
 from nexus.protocol.headers import FieldNames, Header
-from nexus.tasks import DeadlineWatch, SystemClock, TaskOwner, run_stepped
+from nexus.stepping import run_stepped
+from nexus.tasks import DeadlineWatch, SystemClock, TaskOwner
 
 PATIENCE = 10.0
 

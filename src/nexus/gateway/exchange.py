@@ -19,7 +19,8 @@ from nexus.protocol.error_body import error_event, render
 from nexus.protocol.headers import X_NEXUS_ATTEMPTS, X_NEXUS_REQUEST_ID, Header, lines_of
 from nexus.protocol.surfaces import StreamEnd, Surface
 from nexus.routing.decision import Decision
-from nexus.tasks import Clock, Stepped, Wait
+from nexus.stepping import Stepped, Wait
+from nexus.tasks import Clock
 
 _log: Final = logging.getLogger("nexus.gateway")
 

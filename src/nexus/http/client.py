@@ -25,7 +25,8 @@ from nexus.http.resolve import Resolver, SystemResolver
 from nexus.http.sockets import OpenSockets
 from nexus.http.upstream_connection import UpstreamConnection
 from nexus.protocol.headers import Header
-from nexus.tasks import Clock, DeadlineWatch, TaskOwner, Wait, errand, run_stepped
+from nexus.stepping import Wait, errand, run_stepped
+from nexus.tasks import Clock, DeadlineWatch, TaskOwner
 
 __all__ = ["Fetched", "Flow", "HttpClient", "ResponseHandler", "Timeouts", "request_bytes"]
 

@@ -14,7 +14,7 @@ import msgspec
 
 from nexus.errors import FirstByteTimeout, IdleTimeout, TotalTimeout, UpstreamError
 from nexus.protocol.headers import FieldNames, Header
-from nexus.tasks import Wait
+from nexus.stepping import Wait
 
 
 class Timeouts(msgspec.Struct, frozen=True):
