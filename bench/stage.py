@@ -64,7 +64,9 @@ def nginx(name: str, config: Path, core: int) -> Running:
 def nexus(folder: Path, config: Path, *, launcher: Sequence[str] = ("-m", "nexus")) -> Running:
     """Return a gateway, by its real entry point and with its log in a file, that is not started yet."""
     command = [sys.executable, *launcher, "serve", "-c", str(config)]
-    return Running("nexus", command, core=machine.GATEWAY_CORE, output=folder / "nexus.log")
+    # What a person keeps on this computer is not part of what is measured.
+    own = {"NEXUS_STATE_DIR": str(folder / "state")}
+    return Running("nexus", command, core=machine.GATEWAY_CORE, output=folder / "nexus.log", environ=own)
 
 
 def worker(master: Running) -> int:

@@ -66,8 +66,6 @@ class Registry:
         self._unrest = Unrest()
         self.snapshot = empty_snapshot(RoutingRules() if rules is None else rules, self._unrest)
 
-    # --- reading ---------------------------------------------------------------------------
-
     def get(self, backend_id: str) -> Backend | None:
         """Return the backend with that id, or ``None``."""
         return self.snapshot.backends.get(backend_id)
@@ -99,8 +97,6 @@ class Registry:
         if self._rows is None:
             self._rows = model_rows(self.snapshot)
         return self._rows
-
-    # --- backends --------------------------------------------------------------------------
 
     def register(
         self,
@@ -213,8 +209,6 @@ class Registry:
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
-    # --- wishes ----------------------------------------------------------------------------
-
     def wish_check(self, backend_id: str, reason: str) -> None:
         """Ask for an early check; many asks for one backend are one wish."""
         if backend_id in self._records:
@@ -228,8 +222,6 @@ class Registry:
     async def next_wish(self) -> Wish:
         """Wait for the oldest wish and take it. For one consumer."""
         return await self._wishes.get()
-
-    # --- what attempts teach ---------------------------------------------------------------
 
     def lease(self, candidate: Candidate) -> Lease:
         """Return the scope of one attempt on ``candidate``."""
@@ -254,8 +246,6 @@ class Registry:
         record = self._records.get(candidate.backend.spec.id)
         if record is not None and record.correct_context(candidate.key, context_length):
             self._rebuild(record)
-
-    # --- making snapshots ------------------------------------------------------------------
 
     def _store(self, record: Record, backend: Backend) -> Backend:
         old = record.backend
