@@ -16,7 +16,7 @@ from nexus.domain import DiscoverySource
 from nexus.protocol.headers import MAX_GATEWAYS
 from nexus.server.fleet import EXAMINE_SECONDS
 from nexus.services import advertise
-from nexus.services.discovery import address_watch, examiner, local_ports, peers, service
+from nexus.services.discovery import address_watch, examiner, listen_watch, local_ports, peers, service
 from nexus.services.discovery.clouds import CLOUDS, OPENAI, backend_table
 from nexus.services.discovery.container import HOST_NAMES
 from nexus.services.discovery.intake import SIGHTINGS_PER_BACKEND
@@ -26,6 +26,7 @@ from nexus.services.discovery.servers import MAX_HOSTS
 
 PAGE = "docs/discovery.md"
 _DEFAULTS = DiscoveryConfig()
+_SLOW_CHECK_MS = 1000 * listen_watch.CHECK_SECONDS * listen_watch.MOST_OF_THE_TIME
 _FOUND = "## What is found, and how"
 _INSERTED = re.compile(r'\.\.\.|"127\.0\.0\.1"|\b401\b|OLLAMA_HOST (?=is)')
 _NUMBERS = {1: "one", 3: "three", 8: "eight"}
@@ -90,6 +91,9 @@ def test_the_networks_that_are_accepted_and_refused_are_those_of_the_code() -> N
     ("heading", "sentence"),
     [
         (_FOUND, f"{local_ports.CONNECT_SECONDS:g} s for each connect, all at once"),
+        (_FOUND, f"on Linux within {listen_watch.CHECK_SECONDS:g} s of a change"),
+        (_FOUND, f"is noticed within {listen_watch.CHECK_SECONDS:g} s on Linux"),
+        (_FOUND, f"more than {_SLOW_CHECK_MS:g} ms, it is done less often"),
         (_FOUND, f"every `probe_seconds`; {peers.CONNECT_SECONDS:g} s for each connect"),
         (_FOUND, f"`probe_seconds` ({_DEFAULTS.probe_seconds:g})"),
         (_FOUND, f"within {EXAMINE_SECONDS:g} s each"),

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +23,7 @@ from tests.services.discovery.sockets import (
 from tests.services.discovery.watching import Bench, running
 
 from nexus.domain import DiscoverySource
+from nexus.services.discovery.listen_watch import CHECK_SECONDS
 from nexus.services.discovery.listeners import listening_sockets
 from nexus.services.discovery.local_ports import PORTS, LocalPorts
 from nexus.services.discovery.own_addresses import OwnAddresses
@@ -218,3 +220,75 @@ async def test_hundreds_of_ports_are_looked_at_without_hundreds_of_sockets() -> 
         close_all(servers)
         await bench.clock.look()
         assert bench.record.now == {}
+
+
+async def test_a_port_that_opens_or_closes_is_looked_at_without_waiting_for_the_next_look() -> None:
+    port, other = free_port(), free_port()
+    bench = Bench()
+    bench.listeners = {}
+    async with running(ports(port, other), bench):
+        for number in ("1", "2"):
+            with listener(port=port), listener(port=other):
+                bench.listeners = {port: frozenset({number})}
+                await bench.clock.check()
+                await bench.clock.resting()
+                assert list(bench.record.now) == [f"port:127.0.0.1:{port}"], "the other one did not change"
+            bench.listeners = {}
+            await bench.clock.check()
+            await bench.clock.resting()
+            assert bench.record.now == {}
+        assert bench.clock.slept.count(60.0) == 1
+        assert max(bench.clock.slept) == 60.0
+
+
+async def test_changes_all_the_time_do_not_put_off_the_look_at_all_ports() -> None:
+    port, other = free_port(), free_port()
+    bench = Bench()
+    bench.listeners = {}
+    async with running(ports(port, other), bench):
+        for number in range(3):
+            bench.listeners = {port: frozenset({str(number)})}
+            await bench.clock.check()
+            await bench.clock.resting()
+        assert bench.clock.slept.count(60.0) == 1
+        assert [pause for pause in bench.clock.slept if pause not in (60.0, CHECK_SECONDS)] != []
+        with listener(port=other):
+            await bench.clock.look()
+            assert list(bench.record.now) == [f"port:127.0.0.1:{other}"]
+        assert bench.clock.slept.count(60.0) == 2
+
+
+async def test_a_change_during_a_look_is_looked_at_once_it_is_over() -> None:
+    port = free_port()
+    with full() as hanging:
+        bench = Bench()
+        bench.listeners = {}
+        with nothing_left():
+            made = LocalPorts(bench.around(), 60.0, (), (port, hanging))
+            await made.start()
+            await asyncio.sleep(0.05)
+            with listener(port=port):
+                bench.listeners = {port: frozenset({"1"})}
+                await bench.clock.check()
+                await bench.clock.resting()
+                assert list(bench.record.now) == [f"port:127.0.0.1:{port}"]
+            await asyncio.wait_for(made.close(), PATIENCE)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells who listens")
+async def test_a_real_server_is_noticed_at_the_next_check() -> None:
+    port = free_port()
+
+    def make(bench: Bench) -> LocalPorts:
+        around = msgspec.structs.replace(bench.around(), listeners=listening_sockets)
+        return LocalPorts(around, 60.0, (), (port,))
+
+    async with running(make) as bench:
+        for host in ("127.0.0.1", "::1"):
+            with listener(host, port):
+                await bench.clock.check()
+                await bench.clock.resting()
+                assert bench.record.places(f"port:127.0.0.1:{port}") == ((host, port),)
+            await bench.clock.check()
+            await bench.clock.resting()
+            assert bench.record.now == {}

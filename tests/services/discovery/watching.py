@@ -12,6 +12,7 @@ from tests.services.discovery.sockets import PATIENCE, address, nothing_left
 
 from nexus.http.resolve import Address, Resolver
 from nexus.services.discovery.address_watch import Listeners, Surroundings
+from nexus.services.discovery.listen_watch import CHECK_SECONDS
 from nexus.services.discovery.sightings import Sighting
 from nexus.tasks import SystemClock
 
@@ -36,34 +37,54 @@ class Record:
 
 
 class SteppedClock(SystemClock):
-    """Sleeps until a test lets it pass."""
+    """Sleeps until a test lets it pass; the checks of who listens are stepped on their own."""
 
     def __init__(self) -> None:
         self.slept: list[float] = []
-        self._sleepers: list[asyncio.Future[None]] = []
+        self._sleepers: dict[asyncio.Future[None], float] = {}
         self._asleep = asyncio.Event()
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
         sleeper = asyncio.get_running_loop().create_future()
-        self._sleepers.append(sleeper)
+        self._sleepers[sleeper] = seconds
         self._asleep.set()
-        await sleeper
+        try:
+            await sleeper
+        finally:
+            self._sleepers.pop(sleeper, None)
 
     async def resting(self, count: int = 1) -> None:
         """Wait until ``count`` looks are over."""
-        async with asyncio.timeout(PATIENCE):
-            while len(self._sleepers) < count:
-                self._asleep.clear()
-                await self._asleep.wait()
+        await self._until(count, checks=False)
 
     async def look(self, count: int = 1) -> None:
         """Let every sleeper look again, and wait until all sleep."""
-        await self.resting(count)
-        sleepers, self._sleepers = self._sleepers, []
-        for sleeper in sleepers:
+        await self._step(count, checks=False)
+
+    async def check(self) -> None:
+        """Let the check of who listens be made, and wait until it is over."""
+        await self._step(1, checks=True)
+
+    def _asleep_now(self, *, checks: bool) -> list[asyncio.Future[None]]:
+        return [
+            one
+            for one, seconds in self._sleepers.items()
+            if (seconds == CHECK_SECONDS) is checks and not one.done()
+        ]
+
+    async def _until(self, count: int, *, checks: bool) -> None:
+        async with asyncio.timeout(PATIENCE):
+            while len(self._asleep_now(checks=checks)) < count:
+                self._asleep.clear()
+                await self._asleep.wait()
+
+    async def _step(self, count: int, *, checks: bool) -> None:
+        await self._until(count, checks=checks)
+        for sleeper in self._asleep_now(checks=checks):
+            del self._sleepers[sleeper]
             sleeper.set_result(None)
-        await self.resting(count)
+        await self._until(count, checks=checks)
 
 
 class Names:
@@ -106,7 +127,7 @@ class Bench:
         self.clock = SteppedClock()
         self.names = Names()
         self.own: set[tuple[str, int]] = set()
-        self.listeners: dict[int, frozenset[str]] = {}
+        self.listeners: dict[int, frozenset[str]] | None = None
 
     def around(self, resolver: Resolver | None = None) -> Surroundings:
         return Surroundings(
@@ -117,8 +138,8 @@ class Bench:
             listeners=self._listeners,
         )
 
-    def _listeners(self) -> Listeners:
-        return dict(self.listeners)
+    def _listeners(self) -> Listeners | None:
+        return None if self.listeners is None else dict(self.listeners)
 
 
 @asynccontextmanager

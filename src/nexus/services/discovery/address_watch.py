@@ -67,14 +67,15 @@ class Surroundings(msgspec.Struct, frozen=True):
         clock: the time between looks.
         resolver: finds the addresses of names.
         is_self: whether an address and port are this Nexus's own.
-        listeners: tells when another program took over a port of this computer.
+        listeners: tells when another program took over a port of this computer; ``None`` where,
+            or while, nobody tells.
     """
 
     sightings: Sightings
     clock: Clock
     resolver: Resolver
     is_self: Callable[[str, int], bool]
-    listeners: Callable[[], Listeners] = lambda: _NO_LISTENERS
+    listeners: Callable[[], Listeners | None] = lambda: None
 
 
 class _Host(msgspec.Struct, frozen=True):
@@ -110,6 +111,8 @@ class AddressWatch:
         self._around = around
         self._tasks = TaskOwner(name)
         self._looked = asyncio.Event()
+        self._changed: set[int] = set()
+        self._rest: asyncio.Task[None] | None = None
         self._seen = {target.sighting.key: _Seen() for target in self._targets}
         self._known: dict[_Place, Sequence[Address]] = {}
         self._lookups: dict[_Place, asyncio.Task[None]] = {}
@@ -125,39 +128,71 @@ class AddressWatch:
         """Wait until the first look is over; what it saw is reported by then."""
         await self._looked.wait()
 
+    def look_soon(self, ports: Iterable[int]) -> None:
+        """Look at some ports now, or once the look that is under way is over.
+
+        The next look at all targets is when it was to be, so that a port that changes all the
+        time delays nothing.
+        """
+        self._changed.update(ports)
+        if self._rest is not None:
+            self._rest.cancel()
+
     async def close(self) -> None:
         """Stop looking; nothing is reported as gone."""
         await self._tasks.close()
         self._looked.set()
 
     async def _run(self) -> None:
+        clock, every = self._around.clock, self._pace.every_seconds
         try:
             while True:
-                await self._look()
+                self._changed.clear()
+                await self._look(self._targets)
                 self._looked.set()
-                await self._around.clock.sleep(self._pace.every_seconds)
+                due = clock.now() + every
+                pause = every
+                while await self._interrupted(pause):
+                    ports = frozenset(self._changed)
+                    self._changed.clear()
+                    await self._look(
+                        [
+                            one
+                            for one in self._targets
+                            if any(port in ports for _, port in one.sighting.addresses)
+                        ]
+                    )
+                    pause = max(0.0, due - clock.now())
         finally:
             self._looked.set()
 
-    async def _look(self) -> None:
-        listeners = self._around.listeners()
-        await self._resolve_names()
-        hosts = {target.sighting.key: self._hosts(target) for target in self._targets}
+    async def _interrupted(self, seconds: float) -> bool:
+        """Rest, and tell whether a port changed meanwhile or before."""
+        if not self._changed:
+            self._rest = self._tasks.spawn(self._around.clock.sleep(seconds), "rest")
+            await asyncio.wait((self._rest,))
+            self._rest = None
+        return bool(self._changed)
+
+    async def _look(self, targets: Sequence[Target]) -> None:
+        listeners = self._around.listeners() or _NO_LISTENERS
+        await self._resolve_names(targets)
+        hosts = {target.sighting.key: self._hosts(target) for target in targets}
         addresses = [a for found in hosts.values() for host in found for a in host.places.values()]
         if self._pace.connect_seconds is None:
             answers = dict.fromkeys(addresses, Answer.OPEN)
         else:
             answers = await knock(addresses, self._pace.connect_seconds)
-        for target in self._targets:
+        for target in targets:
             self._report(target, hosts[target.sighting.key], answers, listeners)
 
-    async def _resolve_names(self) -> None:
+    async def _resolve_names(self, targets: Sequence[Target]) -> None:
         """Bring the known addresses up to date.
 
         Those of a name that cannot be resolved now stay. A look-up that takes longer than a look
         waits serves the next one, and is not asked a second time meanwhile.
         """
-        places = {place for target in self._targets for place in target.sighting.addresses}
+        places = {place for target in targets for place in target.sighting.addresses}
         for place in sorted(places - self._lookups.keys()):
             if place not in self._known or not _is_address(place[0]):
                 self._lookups[place] = self._tasks.spawn(self._resolve(*place), f"resolve {place[0]}")

@@ -7,6 +7,7 @@ from typing import Final
 
 from nexus.domain import DiscoverySource
 from nexus.services.discovery.address_watch import AddressWatch, Pace, Surroundings, Target
+from nexus.services.discovery.listen_watch import ListenWatch
 from nexus.services.discovery.sightings import PORT_KEY, Sighting
 
 PORTS: Final = (11434, 1234, 9931, 8080, 8000, 30000, 52415, 3000, 12434, 1337, 5001, 4891)
@@ -24,7 +25,8 @@ class LocalPorts:
     """Looks at the usual ports of this computer, and of the one that runs this container.
 
     Two watches, so that a name server that does not answer for the container's host delays
-    nothing on this computer.
+    nothing on this computer. Where the system tells who listens, a port of this computer is
+    looked at within seconds of its change.
 
     Args:
         around: what all watches share.
@@ -43,13 +45,17 @@ class LocalPorts:
         ports = tuple(ports)
         pace = Pace(every_seconds, CONNECT_SECONDS)
         here = (_target(LOOPBACK, port, "this computer") for port in ports)
-        self._watches = [AddressWatch("local-ports", here, pace, around)]
+        local = AddressWatch("local-ports", here, pace, around)
+        self._watches = [local]
+        self._changes = ListenWatch(ports, around.listeners, around.clock, every_seconds, local.look_soon)
         if container_hosts:
             outside = (_target(container_hosts, port, "this container's host") for port in ports)
             self._watches.append(AddressWatch("container-host", outside, pace, around))
 
     async def start(self) -> None:
         """Look now, and from now on."""
+        # First, so that what changes during the first look is noticed.
+        self._changes.start()
         for watch in self._watches:
             await watch.start()
 
@@ -60,6 +66,7 @@ class LocalPorts:
 
     async def close(self) -> None:
         """Stop looking."""
+        await self._changes.close()
         for watch in self._watches:
             await watch.close()
 
