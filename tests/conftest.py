@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Generator, Iterator
 
 import pytest
@@ -21,6 +22,10 @@ NEEDED = {"real": "a test of a real server", "namespace": "a test in a network n
 # How long an example takes tells how busy the machine is, and nothing else.
 settings.register_profile("nexus", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("nexus")
+
+# A shell that runs the tests in the background has SIGINT ignored, and every program that they start
+# would inherit that; a handler of ours is what makes it the default there.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
