@@ -170,7 +170,7 @@ class Gateway:
             doors.check_key(request)
 
     def handle(self, request: Request, reply: Reply) -> Coroutine[Any, Any, None] | None:
-        """Answer from memory, or return the coroutine that relays."""
+        """Answer from memory, begin to relay, or return what answers for the administration."""
         cors = self._doors.cors_headers(request) if self._doors.cors_origins else ()
         if request.method == "OPTIONS" and self._admin_of(request) is None:
             reply.send(204, list(self._doors.preflight_headers(request)), b"")

@@ -75,50 +75,16 @@ class Nexus:
             clock.now(), self._has_backend, needs_backend=config.server.ready_needs_backend
         )
         self._resolver = SystemResolver(self._client_tasks)
-        self.client = HttpClient(
-            clock=clock,
-            watch=self._watch,
-            tasks=self._client_tasks,
-            limits=settings.upstream_limits(loaded),
-            environ=environ,
-            resolver=self._resolver,
-        )
+        self.client = self._make_client(environ)
         self.metrics = RequestMetrics(self._backend_rows)
         self.request_log = RequestLog(writer, config.logging.format)
         hub = OutcomeHub(self.metrics.observe, self.request_log.observe)
         self.exchanges = Exchanges(clock, hub.publish)
-        self.health = HealthService(
-            HealthTools(
-                registry=self.registry,
-                make_probe=self._make_probe,
-                settings=settings.health_settings(loaded),
-                clock=clock,
-                rng=self._rng,
-                adapters=ADAPTERS,
-                gateway_id=self.gateway_id,
-            ),
-            periodic=config.health_check.enabled,
-        )
+        self.health = self._make_health()
         targets = Targets(ADAPTERS, self.gateway_id)
-        self.fleet = Fleet(
-            self.registry,
-            self.health,
-            self.client,
-            targets,
-            adapters=ADAPTERS,
-            make_probe=self._make_probe,
-            clock=clock,
-            gateway_id=self.gateway_id,
-        )
-        for spec in config.backends:
-            self.fleet.put(spec)
+        self.fleet = self._make_fleet(targets)
         self.administration = administration(
-            loaded,
-            self.registry,
-            self.fleet,
-            resolver=self._resolver,
-            clock=clock,
-            environ=environ,
+            loaded, self.registry, self.fleet, resolver=self._resolver, clock=clock, environ=environ
         )
         self.finder = Finder(
             self.registry, self.fleet, clock=clock, environ=environ, gateway_id=self.gateway_id
@@ -127,14 +93,8 @@ class Nexus:
             self.registry, self.client, targets, settings.timeouts(loaded), clock, self._rng
         )
         self.gateway = self._gateway()
-        self._server = HttpServer(
-            self.gateway,
-            settings.server_limits(loaded),
-            clock,
-            self._watch,
-            self._request_tasks,
-            render,
-        )
+        limits = settings.server_limits(loaded)
+        self._server = HttpServer(self.gateway, limits, clock, self._watch, self._request_tasks, render)
         self._start_tasks = TaskOwner("start")
 
     @property
@@ -232,6 +192,44 @@ class Nexus:
     async def _first_round(self) -> None:
         await self.first_round()
         self.lifecycle.checked = True
+
+    def _make_client(self, environ: Mapping[str, str]) -> HttpClient:
+        return HttpClient(
+            clock=self._clock,
+            watch=self._watch,
+            tasks=self._client_tasks,
+            limits=settings.upstream_limits(self.loaded),
+            environ=environ,
+            resolver=self._resolver,
+        )
+
+    def _make_health(self) -> HealthService:
+        tools = HealthTools(
+            registry=self.registry,
+            make_probe=self._make_probe,
+            settings=settings.health_settings(self.loaded),
+            clock=self._clock,
+            rng=self._rng,
+            adapters=ADAPTERS,
+            gateway_id=self.gateway_id,
+        )
+        return HealthService(tools, periodic=self.loaded.config.health_check.enabled)
+
+    def _make_fleet(self, targets: Targets) -> Fleet:
+        """Make the fleet, and put what is configured into it."""
+        fleet = Fleet(
+            self.registry,
+            self.health,
+            self.client,
+            targets,
+            adapters=ADAPTERS,
+            make_probe=self._make_probe,
+            clock=self._clock,
+            gateway_id=self.gateway_id,
+        )
+        for spec in self.loaded.config.backends:
+            fleet.put(spec)
+        return fleet
 
     def _has_backend(self) -> bool:
         backends = self.registry.snapshot.backends.values()
