@@ -59,31 +59,17 @@ async def test_a_failure_is_reported_with_the_name(caplog: pytest.LogCaptureFixt
     assert len(owner) == 0
 
 
-async def test_a_task_that_releases_itself_is_kept_until_then() -> None:
-    owner = TaskOwner("owner")
-    tasks: list[asyncio.Task[None]] = []
-
-    async def work() -> None:
-        await asyncio.sleep(0)
-        owner.release(tasks[0])
-
-    tasks.append(owner.begin(work(), "work"))
-    assert (len(owner), tasks[0].get_name()) == (1, "work")
-    await tasks[0]
-    assert len(owner) == 0
-
-
 @pytest.mark.parametrize("steps", [0, 1])
 async def test_a_cancelled_task_is_forgotten_whether_it_ever_ran_or_not(steps: int) -> None:
     owner = TaskOwner("owner")
     for ended_by_owner in (False, True):
-        task = owner.begin(asyncio.Event().wait(), "work")
+        task = owner.spawn(asyncio.Event().wait(), "work")
         for _ in range(steps):
             await asyncio.sleep(0)
         if ended_by_owner:
             await owner.close()
         else:
-            owner.cancel(task)
+            task.cancel()
             await asyncio.wait([task])
             await asyncio.sleep(0)
         assert task.cancelled()

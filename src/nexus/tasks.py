@@ -61,31 +61,10 @@ class TaskOwner:
 
     def spawn(self, coroutine: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
         """Start ``coroutine`` as a task that this owner keeps until it ends."""
-        task = self.begin(coroutine, f"{self._name}:{name}")
-        task.add_done_callback(self._ended)
-        return task
-
-    def begin(self, coroutine: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
-        """Start ``coroutine``, which lets nothing be raised and ends with :meth:`release`.
-
-        For tasks that are many: being called back when they end costs a quarter of starting them.
-
-        Args:
-            coroutine: only :meth:`cancel` may end it before its first step.
-            name: the task's whole name.
-        """
-        task = asyncio.get_running_loop().create_task(coroutine, name=name)
+        task = asyncio.get_running_loop().create_task(coroutine, name=f"{self._name}:{name}")
         self._tasks.add(task)
-        return task
-
-    def release(self, task: asyncio.Task[Any]) -> None:
-        """Forget a task that is at its end."""
-        self._tasks.discard(task)
-
-    def cancel(self, task: asyncio.Task[Any]) -> None:
-        """Cancel a task; one that never made a step is forgotten too."""
         task.add_done_callback(self._ended)
-        task.cancel()
+        return task
 
     async def close(self) -> int:
         """Cancel what still runs, wait for it, and return how many tasks were cut."""

@@ -206,7 +206,7 @@ class EndingConnection(asyncio.Protocol):
         if reply.on_departed is not None:
             reply.on_departed()
         elif reply.task is not None:
-            self._context.tasks.cancel(reply.task)
+            reply.task.cancel()
         return True
 
     def _count_held(self, body: int) -> None:

@@ -24,7 +24,7 @@ def handle(context: ServerContext, request: Request, reply: Reply) -> None:
         _fail(context, reply)
     else:
         if coroutine is not None:
-            reply.task = context.tasks.begin(_run(context, coroutine, reply), "http:request")
+            reply.task = context.tasks.spawn(_run(context, coroutine, reply), "http")
 
 
 def answer(context: ServerContext, reply: Reply, error: RequestError) -> None:
@@ -48,8 +48,6 @@ async def _run(context: ServerContext, coroutine: Coroutine[Any, Any, None], rep
         if not reply.ended and not reply.departed:
             _log.error("the handler of a request left its reply unfinished")
             reply.abort()
-        if reply.task is not None:
-            context.tasks.release(reply.task)
 
 
 def _fail(context: ServerContext, reply: Reply) -> None:

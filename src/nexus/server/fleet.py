@@ -221,7 +221,7 @@ class Fleet:
     def _stay(self, backend_id: str) -> None:
         task = self._leaving.pop(backend_id, None)
         if task is not None:
-            self._tasks.cancel(task)
+            task.cancel()
             self._registry.update(backend_id, draining=False)
 
     async def _leave(self, backend_id: str) -> None:

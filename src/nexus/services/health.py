@@ -64,7 +64,7 @@ class HealthService:
             watch, task = entry
             # A task that never made a step has no end of its own.
             watch.checked.set()
-            self._tasks.cancel(task)
+            task.cancel()
 
     def reconfigure(self, settings: HealthSettings, *, periodic: bool) -> None:
         """Check by other rules from now on, every backend at once for a start."""
