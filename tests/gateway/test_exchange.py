@@ -54,7 +54,7 @@ async def test_a_defect_in_who_is_told_keeps_no_other_request_from_its_end(
     backend.always(Stall(stage=Stage.HEAD))
     exchanges = gateway.nexus.exchanges
 
-    def stumble(_: object) -> None:
+    def stumble(*_: object) -> None:
         raise KeyError("a defect")
 
     monkeypatch.setattr(exchanges, "_publish", stumble)

@@ -13,6 +13,7 @@ from tests.support.client import RawClient, RawReply
 
 from nexus.config.load import load
 from nexus.domain import Outcome
+from nexus.gateway.trail import Trail
 from nexus.observe.writer import LineWriter
 from nexus.server.compose import Nexus
 from nexus.testing import FakeBackend
@@ -30,8 +31,8 @@ class RunningGateway:
         self._changed = asyncio.Event()
         published = nexus.exchanges._publish
 
-        def publish(outcome: Outcome) -> None:
-            published(outcome)
+        def publish(outcome: Outcome, trail: Trail) -> None:
+            published(outcome, trail)
             self.outcomes.append(outcome)
             self._changed.set()
 

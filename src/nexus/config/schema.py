@@ -264,6 +264,15 @@ class LoggingConfig(msgspec.Struct, frozen=True):
     ] = _EMPTY
 
 
+class HistoryConfig(msgspec.Struct, frozen=True):
+    """The requests that ended last, kept in memory to be explained."""
+
+    requests: Annotated[int, Setting("Requests that are kept; 0 keeps none.", Whole(0, 1_000_000))] = 1000
+    max_mb: Annotated[
+        int, Setting("Memory that they may take, in MB; the oldest go first.", Whole(1, 65_536))
+    ] = 16
+
+
 class Config(msgspec.Struct, frozen=True):
     """The whole configuration, valid."""
 
@@ -278,3 +287,4 @@ class Config(msgspec.Struct, frozen=True):
         tuple[BackendSpec, ...], Setting("The servers behind Nexus.", Tables("[[backends]]"))
     ] = ()
     logging: LoggingConfig = LoggingConfig()
+    history: HistoryConfig = HistoryConfig()

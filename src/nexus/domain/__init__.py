@@ -11,10 +11,13 @@ from nexus.domain.backend import (
     Model,
     ModelOverride,
 )
+from nexus.domain.explanation import Consideration, Explanation, PolicyRejection, ScoreTerms
 from nexus.domain.origin import Origin, TlsOptions
 from nexus.domain.request import (
+    GAP_BUCKETS,
     Attempt,
     FailureKind,
+    Gaps,
     Outcome,
     Rejection,
     RejectionKind,
@@ -26,6 +29,7 @@ from nexus.domain.rules import FallbackChains, RoutingRules, Strategy, Weights
 from nexus.domain.secret import Secret
 
 __all__ = [
+    "GAP_BUCKETS",
     "UNKNOWN_CAPABILITIES",
     "Attempt",
     "Backend",
@@ -33,18 +37,23 @@ __all__ = [
     "BackendStatus",
     "BackendType",
     "Capabilities",
+    "Consideration",
     "DiscoverySource",
+    "Explanation",
     "FailureKind",
     "FallbackChains",
+    "Gaps",
     "Model",
     "ModelOverride",
     "Origin",
     "Outcome",
+    "PolicyRejection",
     "Rejection",
     "RejectionKind",
     "Requirements",
     "RouteReason",
     "RoutingRules",
+    "ScoreTerms",
     "Secret",
     "Strategy",
     "TlsOptions",

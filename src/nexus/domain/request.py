@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
@@ -122,6 +123,7 @@ class Attempt(msgspec.Struct, frozen=True, gc=False):
         first_byte_seconds: from the decision to the first body byte, or ``None``.
         seconds: from the decision to the end.
         retry_after: seconds until the backend asked to be called again, or ``None``.
+        began: monotonic seconds at which it began.
     """
 
     backend: str
@@ -134,6 +136,23 @@ class Attempt(msgspec.Struct, frozen=True, gc=False):
     first_byte_seconds: float | None = None
     seconds: float = 0.0
     retry_after: float | None = None
+    began: float = 0.0
+
+
+GAP_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""Upper bounds, in seconds, under which the times between a stream's chunks are counted."""
+
+
+class Gaps(msgspec.Struct, frozen=True, gc=False):
+    """The times between the chunks of one stream.
+
+    Attributes:
+        counts: how many fell under each of ``GAP_BUCKETS``, and at last those above all.
+        seconds: their sum.
+    """
+
+    counts: list[int]
+    seconds: float
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False):
@@ -157,6 +176,16 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
         seconds: request read to the end.
         bytes_out: body bytes relayed.
         client_closed: the client left before the end.
+        began: monotonic seconds at which the request was read.
+        resolved_model: the first id that the name stands for, or empty when no backend has had it.
+        delta_events: events of the stream that carried content: about one token each.
+        decision_seconds: spent on deciding.
+        overhead_seconds: Nexus's own share of the last attempt: from the request read (or the
+            attempt before ended) to the bytes sent on, and from the reply's first bytes read to
+            their being written; ``None`` when no reply was relayed.
+        gaps: times between the stream's chunks, or ``None``.
+        rejected_by: name of the policy of each rejection that decisions made.
+        traceparent: the client's W3C trace context, or empty.
     """
 
     request_id: str
@@ -177,3 +206,11 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     seconds: float = 0.0
     bytes_out: int = 0
     client_closed: bool = False
+    began: float = 0.0
+    resolved_model: str = ""
+    delta_events: int = 0
+    decision_seconds: float = 0.0
+    overhead_seconds: float | None = None
+    gaps: Gaps | None = None
+    rejected_by: tuple[str, ...] = ()
+    traceparent: str = ""

@@ -24,7 +24,8 @@ from nexus.gateway.failures import (
     after_first_byte,
     before_first_byte,
 )
-from nexus.gateway.relay import Held, Relay
+from nexus.gateway.held import Held
+from nexus.gateway.relay import Relay
 from nexus.gateway.upstream_request import Targets
 from nexus.http.client import HttpClient, Timeouts
 from nexus.protocol.envelope import Envelope
@@ -90,9 +91,15 @@ class Dispatcher:
         tried = _NONE_TRIED
         sent = 0
         held: Held | None = None
+        trail = exchange.trail
+        trail.needs = requirements
+        trail.read_seconds = self._clock.now() - exchange.started
         while True:
             snapshot = self._registry.snapshot
-            decision = decide(snapshot, requirements, self._clock.now(), self._rng, tried)
+            trail.turn = now = self._clock.now()
+            decision = decide(snapshot, requirements, now, self._rng, tried)
+            trail.decision_seconds += self._clock.now() - now
+            trail.decisions.append(decision)
             if isinstance(decision, Refusal):
                 self._give_up(exchange, held, nobody_qualifies(decision, snapshot))
                 return

@@ -13,7 +13,8 @@ from nexus.errors import LoopDetected, ModelNotFound, RequestError, ServiceUnava
 from nexus.gateway import paths
 from nexus.gateway.dispatch import Dispatcher
 from nexus.gateway.doors import Doors
-from nexus.gateway.exchange import JSON_TYPE, Exchange, Exchanges
+from nexus.gateway.exchange import JSON_TYPE, Exchange
+from nexus.gateway.exchanges import Exchanges
 from nexus.gateway.keepalive import KeepAlive
 from nexus.gateway.pages import Pages
 from nexus.http.server import Application, Reply, Request

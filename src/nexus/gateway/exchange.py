@@ -7,26 +7,37 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from types import TracebackType
-from typing import Final
+from typing import Final, Protocol
 
-from nexus.domain import Attempt, FailureKind, Outcome, Usage
+from nexus.domain import Attempt, FailureKind, Usage
 from nexus.errors import RequestError, ServerFault, ServiceUnavailable
 from nexus.gateway.failures import EVENT_TEXT
+from nexus.gateway.trail import Trail
 from nexus.http.server import Reply, Request
 from nexus.protocol.error_body import error_event, render
 from nexus.protocol.headers import X_NEXUS_ATTEMPTS, X_NEXUS_REQUEST_ID, Header, lines_of
 from nexus.protocol.surfaces import StreamEnd, Surface
 from nexus.routing.decision import Decision
 from nexus.stepping import Stepped, Wait
-from nexus.tasks import Clock
 
 _log: Final = logging.getLogger("nexus.gateway")
 
-CLIENT_CLOSED_STATUS: Final = 499
-_CLIENT_GONE: Final = frozenset({FailureKind.CLIENT_CLOSED, FailureKind.CLIENT_STALLED})
 JSON_TYPE: Final[Header] = (b"Content-Type", b"application/json")
+
+
+class Owner(Protocol):
+    """Who knows what runs."""
+
+    @property
+    def running(self) -> set[Exchange]:
+        """Entered and not yet left."""
+        ...
+
+    def ended(self, exchange: Exchange) -> None:
+        """Publish the one outcome of an exchange that was left."""
+        ...
 
 
 class Exchange(Stepped):
@@ -49,6 +60,7 @@ class Exchange(Stepped):
         decision: the last one, or ``None``.
         attempts: ended leases in order.
         cause: why the exchange was cut from outside, or ``None``.
+        trail: what is kept for those who ask later.
     """
 
     __slots__ = (
@@ -68,13 +80,14 @@ class Exchange(Stepped):
         "status",
         "streamed",
         "surface",
+        "trail",
         "usage",
         "wall",
     )
 
     def __init__(
         self,
-        owner: Exchanges,
+        owner: Owner,
         request: Request,
         reply: Reply,
         surface: Surface,
@@ -104,6 +117,7 @@ class Exchange(Stepped):
         self.usage: Usage | None = None
         self.first_byte: float | None = None
         self.bytes_out = 0
+        self.trail = Trail()
         reply.on_departed = self._departed
         reply.on_stalled = self._stalled
 
@@ -201,90 +215,3 @@ class Exchange(Stepped):
         self.bytes_out += len(event)
         self.reply.write(event)
         self.reply.end()
-
-    def outcome(self, now: float) -> Outcome:
-        """Sum the exchange up."""
-        cause, decision, seconds = self.cause, self.decision, now - self.started
-        if decision is None or cause is not None:
-            return self._cut_short(seconds)
-        backend = decision.candidate.backend
-        # By position: matching this many names costs more than all the rest of making the value.
-        return Outcome(
-            self.request_id,
-            self.surface.name,
-            self.model,
-            decision.model,
-            backend.spec.name,
-            backend.type,
-            self.status,
-            self.error,
-            self.streamed,
-            tuple(self.attempts),
-            decision.reason,
-            decision.fallback,
-            self.usage,
-            self.wall,
-            self.first_byte,
-            seconds,
-            self.bytes_out,
-        )
-
-    def _cut_short(self, seconds: float) -> Outcome:
-        """Sum up a request that nobody was asked to serve, or that was cut."""
-        cause, decision = self.cause, self.decision
-        gone = cause is not None and cause in _CLIENT_GONE
-        backend = decision.candidate.backend if decision is not None else None
-        return Outcome(
-            request_id=self.request_id,
-            surface=self.surface.name,
-            model=self.model,
-            served_model=decision.model if decision is not None else "",
-            backend=backend.spec.name if backend is not None else "",
-            backend_type=backend.type if backend is not None else "",
-            status=self.status or (CLIENT_CLOSED_STATUS if gone else 0),
-            error=self.error or (str(cause) if cause is not None else ""),
-            streamed=self.streamed,
-            attempts=tuple(self.attempts),
-            route_reason=decision.reason if decision is not None else None,
-            fallback=decision is not None and decision.fallback,
-            usage=self.usage,
-            started_at=self.wall,
-            first_byte_seconds=self.first_byte,
-            seconds=seconds,
-            bytes_out=self.bytes_out,
-            client_closed=gone,
-        )
-
-
-class Exchanges:
-    """The running exchanges and the one place that publishes their outcomes.
-
-    Args:
-        clock: for durations.
-        publish: takes each outcome; must not raise or block.
-
-    Attributes:
-        running: entered and not yet left.
-    """
-
-    __slots__ = ("_clock", "_publish", "running")
-
-    def __init__(self, clock: Clock, publish: Callable[[Outcome], None]) -> None:
-        self._clock = clock
-        self._publish = publish
-        self.running: set[Exchange] = set()
-
-    def ended(self, exchange: Exchange) -> None:
-        """Publish the one outcome of an exchange that was left."""
-        self.running.discard(exchange)
-        try:
-            self._publish(exchange.outcome(self._clock.now()))
-        except Exception:  # noqa: BLE001  # else raised in whoever steps it: a closing connection, a shutdown
-            _log.exception("the outcome of a request could not be published")
-
-    def cut_all(self, cause: FailureKind) -> int:
-        """Cut what still runs and return how many exchanges that were."""
-        running = list(self.running)
-        for exchange in running:
-            exchange.cut(cause)
-        return len(running)

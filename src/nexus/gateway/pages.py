@@ -10,7 +10,7 @@ import msgspec
 from nexus import __version__
 from nexus.domain import BackendStatus, BackendType
 from nexus.errors import ServiceUnavailable
-from nexus.gateway.exchange import Exchanges
+from nexus.gateway.exchanges import Exchanges
 from nexus.gateway.model_list import ModelList
 from nexus.http.server import Request
 from nexus.protocol.headers import X_NEXUS_VIA, passed_gateways

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from typing import Final
 
-import msgspec
-
 from nexus.backends.base import Adapter, ErrorReading
 from nexus.domain import FailureKind, Usage
 from nexus.gateway.exchange import Exchange
+from nexus.gateway.held import Held
+from nexus.gateway.trail import Pace
 from nexus.http.client import Flow
 from nexus.protocol.error_body import read_body
 from nexus.protocol.headers import FieldNames, Header, find, read_reply
@@ -24,22 +24,6 @@ from nexus.tasks import Clock
 
 HOLD_BYTES: Final = 64 * 1024
 _CLOSING_EVENT: Final = frozenset({StreamEnd.RESPONSES, StreamEnd.MESSAGES})
-
-
-class Held(msgspec.Struct, frozen=True):
-    """A complete reply that was kept back: relayed verbatim when nobody does better.
-
-    Attributes:
-        status: the backend's own.
-        headers: of the backend's own those that the client gets.
-        lines: ``X-Nexus-*``, ready to be sent.
-        body: at most ``HOLD_BYTES``.
-    """
-
-    status: int
-    headers: list[Header]
-    lines: bytes
-    body: bytes
 
 
 class Relay:
@@ -71,6 +55,8 @@ class Relay:
         "_kept",
         "_lease",
         "_lines",
+        "_pace",
+        "_read_at",
         "_scanner",
         "_sent",
         "_size",
@@ -104,6 +90,8 @@ class Relay:
         self._kept: list[Header] = []
         self._coded = False
         self._cut_inside = False
+        self._pace: Pace | None = None
+        self._read_at = 0.0
         self.status = 0
         self.headers: list[Header] = []
         self.committed = False
@@ -115,6 +103,8 @@ class Relay:
         """Request bytes leave now; from here a slow client slows this backend down."""
         self._flow = flow
         self._lease.sent = True
+        trail = self._exchange.trail
+        trail.sent_seconds = self._clock.now() - trail.turn
         self._exchange.reply.on_pause = flow.pause
         self._exchange.reply.on_resume = flow.resume
 
@@ -125,7 +115,7 @@ class Relay:
         self._kept, event_stream, coded = read_reply(headers, names)
         self._coded = coded
         if event_stream and not coded and status < 300:
-            self._scanner = SseScanner(self._exchange.surface.end)
+            self._scanner = self._exchange.trail.scanner = SseScanner(self._exchange.surface.end)
 
     def data(self, chunk: bytes) -> None:
         """Relay or hold a piece of the body."""
@@ -151,6 +141,8 @@ class Relay:
         elif self.committed:
             self._exchange.reply.end()
         elif self.status < 300:
+            if len(self._body) > 1:
+                self._read_at = self._clock.now()
             self._complete_body(b"".join(self._body))
         else:
             self._note_error(b"".join(self._body))
@@ -186,6 +178,8 @@ class Relay:
         ready = scanner.feed(chunk)
         if self.committed:
             if ready:
+                if self._pace is not None:
+                    self._pace.tick(self._clock.now())
                 self._write(ready)
             return
         if ready:
@@ -218,11 +212,14 @@ class Relay:
     def _commit_events(self) -> None:
         if self._lease.first_byte_at is None:
             self._first_byte()
-        if not self.committed:
+        begins = not self.committed
+        if begins:
             self._commit(None)
             self._exchange.streamed = True
         self._write(b"".join(self._body))
         self._body.clear()
+        if begins:
+            self._pace = self._exchange.trail.pace = Pace(self._written())
 
     def _complete_body(self, body: bytes) -> None:
         if not self._coded:
@@ -238,8 +235,10 @@ class Relay:
         exchange.started_reply(self.status, self._clock.now())
         exchange.bytes_out += len(body)
         exchange.reply.send(self.status, self._kept, body, self._lines)
+        self._written()
 
     def _too_large_to_hold(self) -> None:
+        self._read_at = self._clock.now()
         if self.status >= 300:
             body = b"".join(self._body)
             self._note_error(body)
@@ -256,6 +255,7 @@ class Relay:
         self._commit(int(length) if length is not None and length.isdigit() else None)
         self._write(b"".join(self._body))
         self._body.clear()
+        self._written()
 
     def _note_error(self, body: bytes) -> None:
         self.reading = self._adapter.read_error(
@@ -268,7 +268,7 @@ class Relay:
             self._flow.finish()
 
     def _first_byte(self) -> None:
-        self._lease.first_byte_at = self._clock.now()
+        self._lease.first_byte_at = self._read_at = self._clock.now()
         if self._flow is not None:
             self._flow.first_byte()
 
@@ -278,6 +278,12 @@ class Relay:
         if not reply.started:
             self._exchange.started_reply(self.status, self._clock.now())
             reply.start(self.status, self._kept, length, self._lines)
+
+    def _written(self) -> float:
+        """Note that what was read first has left now, and return that moment."""
+        now = self._clock.now()
+        self._exchange.trail.relayed_seconds = now - self._read_at
+        return now
 
     def _write(self, data: bytes) -> None:
         self._exchange.bytes_out += len(data)

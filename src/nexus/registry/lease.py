@@ -143,6 +143,7 @@ class Lease:
         spec, native_id = candidate.backend.spec, candidate.model.native_id
         # fmt: off
         self.attempt = Attempt(
-            spec.name, spec.id, native_id, kind, self.status, message, self.sent, waited, seconds, retry_after
+            spec.name, spec.id, native_id, kind, self.status, message, self.sent, waited, seconds,
+            retry_after, started,
         )
         # fmt: on

@@ -8,6 +8,7 @@ import msgspec
 
 from nexus.domain import Rejection, RouteReason
 from nexus.registry import Candidate
+from nexus.routing.plan import Objection, Plan, Step
 
 
 class Decision(msgspec.Struct, frozen=True, eq=False, gc=False):
@@ -24,6 +25,12 @@ class Decision(msgspec.Struct, frozen=True, eq=False, gc=False):
         order: places in ``survivors``, best first; ``None`` when the first alone costs least: then
             the costs say it, and of equal ones behind it the earlier registered comes first.
         costs: the strategy's figure for each survivor, lower is better.
+        plan, step: what decisions of this kind have in common, and the model of it that serves.
+        loads: requests in flight and average time to first byte of each survivor, as they were.
+        tiers: for each survivor 2 when it rests, and 1 more when it is not known to do all that is
+            needed; ``None`` when all are 0.
+        objections: what live rules have against the others.
+        tried: ids of the backends that the request had tried before.
     """
 
     candidate: Candidate
@@ -35,18 +42,30 @@ class Decision(msgspec.Struct, frozen=True, eq=False, gc=False):
     survivors: Sequence[Candidate]
     order: Sequence[int] | None
     costs: Sequence[float]
+    plan: Plan
+    step: Step
+    loads: Sequence[tuple[int, float | None]]
+    tiers: Sequence[int] | None
+    objections: Sequence[Objection]
+    tried: frozenset[str]
+
+    @property
+    def rejected(self) -> tuple[Objection, ...]:
+        """What any rule had against anybody."""
+        return (*self.step.rejected, *self.objections) if self.objections else self.step.rejected
 
     @property
     def ranking(self) -> tuple[Candidate, ...]:
         """Everyone who could serve, best first."""
-        return tuple(self.survivors[at] for at in self._places())
+        return tuple(self.survivors[at] for at in self.places())
 
     @property
     def scores(self) -> tuple[float, ...]:
         """The strategy's figure for each of the ranking, higher is better."""
-        return tuple(-self.costs[at] for at in self._places())
+        return tuple(-self.costs[at] for at in self.places())
 
-    def _places(self) -> Sequence[int]:
+    def places(self) -> Sequence[int]:
+        """Return places in ``survivors``, best first."""
         costs = self.costs
         return sorted(range(len(costs)), key=costs.__getitem__) if self.order is None else self.order
 
@@ -59,14 +78,25 @@ class Refusal(msgspec.Struct, frozen=True):
         chain: the model ids that it stands for.
         known: some backend has had one of them: 503 instead of 404.
         nearest: names that resemble it, when it is not known.
-        rejections: backend name, model and rejection, for every rule that every candidate not
-            yet tried failed.
+        rejected: what every rule has against every candidate not yet tried.
         retry_after: seconds until the first of those that are merely busy may be asked again.
+        plan: what decisions of this kind have in common.
+        tried: ids of the backends that the request had tried before.
     """
 
     requested: str
     chain: tuple[str, ...]
     known: bool
     nearest: tuple[str, ...]
-    rejections: tuple[tuple[str, str, Rejection], ...]
+    rejected: tuple[Objection, ...]
     retry_after: float | None
+    plan: Plan
+    tried: frozenset[str]
+
+    @property
+    def rejections(self) -> tuple[tuple[str, str, Rejection], ...]:
+        """Backend name, model and rejection of each."""
+        return tuple(
+            (found.candidate.backend.spec.name, found.candidate.key, found.rejection)
+            for found in self.rejected
+        )

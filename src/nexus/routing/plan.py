@@ -8,23 +8,35 @@ snapshot carries what came of it until it is replaced.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
-from nexus.domain import Rejection, Requirements
+from nexus.domain import Rejection, RejectionKind, Requirements, RoutingRules
 from nexus.registry import Candidate, Resolution, Snapshot
 from nexus.registry.stats import PairStats
 from nexus.routing import resolve
-from nexus.routing.policies import LIVE_POLICIES, POLICIES, JudgeContext, Policy, judge_context
+from nexus.routing.policies import LIVE_POLICIES, POLICIES, JudgeContext, LivePolicy, Policy, judge_context
 from nexus.routing.strategies import STRATEGIES, Ranking
-
-Judge = Callable[[JudgeContext, Candidate], Rejection | None]
 
 PLANS_MAX: Final = 1024
 _NAME_MAX: Final = 256
 _CAPABILITIES: Final = ("vision", "remote_image", "audio", "tools", "json", "embeddings")
+
+
+class Objection(msgspec.Struct, frozen=True, eq=False):
+    """What one policy has against one candidate.
+
+    Attributes:
+        candidate: whom it rejects.
+        policy: its name.
+        rejection: why.
+    """
+
+    candidate: Candidate
+    policy: str
+    rejection: Rejection
 
 
 class Step(msgspec.Struct, frozen=True, eq=False):
@@ -38,6 +50,7 @@ class Step(msgspec.Struct, frozen=True, eq=False):
         live: their statistics.
         room: bytes up to which no live rule rejects any of them while all is quiet.
         preferred: the lowest priority number among them.
+        rejected: what lasting rules have against the others, those of the models before it included.
     """
 
     model: str
@@ -46,6 +59,7 @@ class Step(msgspec.Struct, frozen=True, eq=False):
     live: tuple[PairStats, ...]
     room: float
     preferred: int
+    rejected: tuple[Objection, ...] = ()
 
 
 class Plan(msgspec.Struct, frozen=True, eq=False):
@@ -55,17 +69,19 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
         resolution: what the name stands for.
         pinned: it names one backend.
         steps: the chain, in order.
-        judges: every rule that applies.
+        policies: every rule that applies.
         live: those of them that judge each request by itself.
         ranking: the strategy.
+        rules: the configuration that it follows.
     """
 
     resolution: Resolution
     pinned: bool
     steps: tuple[Step, ...]
-    judges: tuple[Judge, ...]
-    live: tuple[Judge, ...]
+    policies: tuple[Policy, ...]
+    live: tuple[LivePolicy, ...]
     ranking: Ranking
+    rules: RoutingRules
 
 
 def plan_of(snapshot: Snapshot, needs: Requirements, policies: Sequence[Policy]) -> Plan:
@@ -95,16 +111,17 @@ def _make(snapshot: Snapshot, needs: Requirements, policies: Sequence[Policy]) -
     resolution = resolve.names(snapshot, needs.model)
     applying = [policy for policy in policies if policy.applies(needs)]
     live = [policy for policy in LIVE_POLICIES if policy in applying]
-    lasting = [policy.judge for policy in applying if policy not in live]
+    lasting = [policy for policy in applying if policy not in live]
     needed = frozenset(name for name in _CAPABILITIES if getattr(needs, name))
     context = judge_context(needs, 0.0)
     steps = []
+    rejected: tuple[Objection, ...] = ()
     for model in resolution.chain:
-        admitted = tuple(
-            candidate
-            for candidate in snapshot.candidates(model, resolution.pinned)
-            if all(judge(context, candidate) is None for judge in lasting)
-        )
+        candidates = snapshot.candidates(model, resolution.pinned)
+        objected = tuple(found for one in candidates for found in objections(one, context, lasting))
+        rejected += objected
+        against = {found.candidate for found in objected}
+        admitted = tuple(candidate for candidate in candidates if candidate not in against)
         unsure = frozenset(candidate for candidate in admitted if not needed <= candidate.known_true)
         steps.append(
             Step(
@@ -114,13 +131,30 @@ def _make(snapshot: Snapshot, needs: Requirements, policies: Sequence[Policy]) -
                 live=tuple(candidate.stats for candidate in admitted),
                 room=min((policy.room(admitted) for policy in live), default=math.inf),
                 preferred=min((candidate.priority for candidate in admitted), default=0),
+                rejected=rejected,
             )
         )
     return Plan(
         resolution=resolution,
         pinned=resolution.pinned is not None,
         steps=tuple(steps),
-        judges=tuple(policy.judge for policy in applying),
-        live=tuple(policy.judge for policy in live),
+        policies=tuple(applying),
+        live=tuple(live),
         ranking=STRATEGIES[snapshot.rules.strategy](snapshot.rules.weights),
+        rules=snapshot.rules,
     )
+
+
+def objections(candidate: Candidate, context: JudgeContext, policies: Sequence[Policy]) -> list[Objection]:
+    """Return what ``policies`` have against ``candidate``, final ones first.
+
+    The order of the policies changes nothing about it.
+    """
+    found = [
+        Objection(candidate, policy.name, rejection)
+        for policy in policies
+        if (rejection := policy.judge(context, candidate)) is not None
+    ]
+    if len(found) > 1:
+        found.sort(key=lambda one: (one.rejection.kind is not RejectionKind.FINAL, one.rejection.code))
+    return found

@@ -12,12 +12,12 @@ from typing import Final
 
 import msgspec
 
-from nexus.domain import Rejection, RejectionKind, Requirements, RouteReason
+from nexus.domain import Requirements, RouteReason
 from nexus.registry import Candidate, Snapshot
 from nexus.registry.stats import DEFAULT_BYTES_PER_TOKEN
 from nexus.routing import resolve
 from nexus.routing.decision import Decision, Refusal
-from nexus.routing.plan import Judge, Plan, Step, plan_of
+from nexus.routing.plan import Objection, Plan, Step, objections, plan_of
 from nexus.routing.policies import CONTEXT_LENGTH, POLICIES, JudgeContext, Policy, judge_context
 from nexus.routing.strategies import Column
 
@@ -27,6 +27,7 @@ MOST_BYTES_PER_TOKEN: Final = 24
 _CAPABILITY_MATCH: Final = RouteReason.CAPABILITY_MATCH
 _FAILOVER: Final = RouteReason.FAILOVER
 _NONE: Final[frozenset[str]] = frozenset()
+_NO_OBJECTIONS: Final[Sequence[Objection]] = ()
 _WAITING_HELPS: Final = frozenset({"busy", "loading"})
 
 
@@ -57,16 +58,18 @@ def decide(
     # Of more than a step has room for, and of what asks known contexts, every judge is heard.
     asked = requirements.text_bytes + DEFAULT_BYTES_PER_TOKEN * (requirements.max_tokens or 0)
     bounded = requirements.context_above is None
+    rejected = _NO_OBJECTIONS
     for step in plan.steps:
         survivors: Sequence[Candidate] = step.admitted
-        busy: Sequence[Candidate] = ()
         quiet = at_rest or _is_quiet(step, now)
         if tried or not (quiet and bounded and asked <= step.room):
             context = judge_context(requirements, now)
-            survivors, busy = _judge(step.admitted, tried, context, plan.live)
+            survivors, objected = _judge(step.admitted, tried, context, plan.live)
+            rejected = [*rejected, *objected]
         if survivors:
             costs = plan.ranking.costs(survivors)
             least = min(costs)
+            tiers = None
             if step.unsure or not quiet or costs.count(least) > 1:
                 tiers = _tiers(survivors, step, quiet, now)
                 order = _order(survivors, costs, plan.ranking.ties, tiers, rng)
@@ -76,9 +79,15 @@ def decide(
                 first = survivors[costs.index(least)]
             reason = _CAPABILITY_MATCH if not tried else _FAILOVER
             if first.priority > step.preferred and not tried:
-                reason = _reason(first, survivors, busy, judge_context(requirements, now), plan.live)
-            name, model, fallback = requirements.model, step.model, step is not plan.steps[0]
-            return Decision(first, name, model, fallback, plan.pinned, reason, survivors, order, costs)
+                reason = _reason(first, survivors, rejected)
+            loads = [(candidate.load.in_flight, candidate.stats.first_byte) for candidate in survivors]
+            fallback = step is not plan.steps[0]
+            # fmt: off
+            return Decision(
+                first, requirements.model, step.model, fallback, plan.pinned, reason, survivors, order, costs,
+                plan, step, loads, tiers, rejected, tried,
+            )
+            # fmt: on
     context = judge_context(requirements, now)
     roomier = _roomiest(plan, context, tried)
     if roomier is not None:
@@ -95,22 +104,20 @@ def _is_quiet(step: Step, now: float) -> bool:
 
 
 def _judge(
-    admitted: tuple[Candidate, ...], tried: frozenset[str], context: JudgeContext, judges: Sequence[Judge]
-) -> tuple[list[Candidate], list[Candidate]]:
-    """Return who survives every rule, and whom some rule excluded while it was busy."""
+    admitted: tuple[Candidate, ...], tried: frozenset[str], context: JudgeContext, policies: Sequence[Policy]
+) -> tuple[list[Candidate], list[Objection]]:
+    """Return who survives every rule, and what the rules have against the others."""
     survivors: list[Candidate] = []
-    busy: list[Candidate] = []
+    rejected: list[Objection] = []
     for candidate in admitted:
         if tried and candidate.backend.spec.id in tried:
             continue
-        for judge in judges:
-            if judge(context, candidate) is not None:
-                if candidate.stats.busy_until > context.now:
-                    busy.append(candidate)
-                break
+        found = objections(candidate, context, policies)
+        if found:
+            rejected += found
         else:
             survivors.append(candidate)
-    return survivors, busy
+    return survivors, rejected
 
 
 def _tiers(survivors: Sequence[Candidate], step: Step, quiet: bool, now: float) -> list[int] | None:
@@ -148,33 +155,21 @@ def _order(
     return order
 
 
-def _reason(
-    first: Candidate,
-    survivors: Sequence[Candidate],
-    busy: Sequence[Candidate],
-    context: JudgeContext,
-    judges: Sequence[Judge],
-) -> RouteReason:
+def _reason(first: Candidate, survivors: Sequence[Candidate], rejected: Sequence[Objection]) -> RouteReason:
     """Say whether somebody preferred by priority was passed over for being full or busy."""
     limit = first.priority
     for candidate in survivors:
         if candidate.priority < limit and candidate.load.in_flight >= candidate.slots:
             return RouteReason.CAPACITY_OVERFLOW
-    for candidate in busy:
-        if candidate.priority < limit and _merely_busy(_rejections(candidate, context, judges)):
+    preferred = {found.candidate for found in rejected if found.candidate.priority < limit}
+    for candidate in preferred:
+        if _merely_busy([found for found in rejected if found.candidate is candidate]):
             return RouteReason.CAPACITY_OVERFLOW
     return _CAPABILITY_MATCH
 
 
-def _rejections(candidate: Candidate, context: JudgeContext, judges: Sequence[Judge]) -> list[Rejection]:
-    """Return what every rule says, final ones first, in an order that the rules' own cannot change."""
-    found = [rejection for judge in judges if (rejection := judge(context, candidate)) is not None]
-    found.sort(key=lambda rejection: (rejection.kind is not RejectionKind.FINAL, rejection.code))
-    return found
-
-
-def _merely_busy(rejections: list[Rejection]) -> bool:
-    return all(rejection.code in _WAITING_HELPS for rejection in rejections)
+def _merely_busy(found: Sequence[Objection]) -> bool:
+    return all(one.rejection.code in _WAITING_HELPS for one in found)
 
 
 def _roomiest(plan: Plan, context: JudgeContext, tried: frozenset[str]) -> Requirements | None:
@@ -193,7 +188,7 @@ def _roomiest(plan: Plan, context: JudgeContext, tried: frozenset[str]) -> Requi
             known = candidate.context_length
             if known is None or known <= largest or candidate.backend.spec.id in tried:
                 continue
-            if all(found.code == CONTEXT_LENGTH for found in _rejections(candidate, context, plan.live)):
+            if all(one.rejection.code == CONTEXT_LENGTH for one in objections(candidate, context, plan.live)):
                 largest = known
     if not largest or needs.text_bytes > MOST_BYTES_PER_TOKEN * largest:
         return None
@@ -202,14 +197,14 @@ def _roomiest(plan: Plan, context: JudgeContext, tried: frozenset[str]) -> Requi
 
 def _refuse(snapshot: Snapshot, plan: Plan, context: JudgeContext, tried: frozenset[str]) -> Refusal:
     requested, resolution = context.requirements.model, plan.resolution
-    told: list[tuple[str, str, Rejection]] = []
+    told: list[Objection] = []
     waits: list[float] = []
     for model in resolution.chain:
         for candidate in snapshot.candidates(model, resolution.pinned):
             if candidate.backend.spec.id in tried:
                 continue
-            found = _rejections(candidate, context, plan.judges)
-            told += [(candidate.backend.spec.name, model, rejection) for rejection in found]
+            found = objections(candidate, context, plan.policies)
+            told += found
             left = candidate.stats.busy_until - context.now
             if left > 0 and candidate.in_rotation and _merely_busy(found):
                 waits.append(left)
@@ -219,6 +214,8 @@ def _refuse(snapshot: Snapshot, plan: Plan, context: JudgeContext, tried: frozen
         chain=resolution.chain,
         known=known,
         nearest=() if known else resolve.nearest(snapshot, requested),
-        rejections=tuple(told),
+        rejected=tuple(told),
         retry_after=min(waits, default=None),
+        plan=plan,
+        tried=tried,
     )

@@ -16,12 +16,14 @@ from nexus.domain import BackendSpec, BackendStatus, FailureKind
 from nexus.errors import StartError
 from nexus.gateway.dispatch import Dispatcher
 from nexus.gateway.endpoints import Gateway
-from nexus.gateway.exchange import Exchanges
+from nexus.gateway.exchanges import Exchanges
 from nexus.gateway.pages import Pages
+from nexus.gateway.trail import Trail, TrailScale
 from nexus.gateway.upstream_request import Targets
 from nexus.http.client import HttpClient
 from nexus.http.resolve import SystemResolver
 from nexus.http.server import HttpServer
+from nexus.observe.history import RequestHistory
 from nexus.observe.hub import OutcomeHub
 from nexus.observe.logs import RequestLog
 from nexus.observe.metrics import BackendRow, RequestMetrics
@@ -78,7 +80,8 @@ class Nexus:
         self.client = self._make_client(environ)
         self.metrics = RequestMetrics(self._backend_rows)
         self.request_log = RequestLog(writer, config.logging.format)
-        hub = OutcomeHub(self.metrics.observe, self.request_log.observe)
+        self.history: RequestHistory[Trail] = RequestHistory(*settings.history_bounds(loaded), TrailScale())
+        hub = OutcomeHub(self.history.remember, self.metrics.observe, self.request_log.observe)
         self.exchanges = Exchanges(clock, hub.publish)
         self.health = self._make_health()
         targets = Targets(ADAPTERS, self.gateway_id)

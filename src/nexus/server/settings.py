@@ -68,3 +68,9 @@ def upstream_limits(loaded: Loaded) -> UpstreamLimits:
     """Return how connections to backends are kept."""
     section = loaded.config.upstream
     return UpstreamLimits(idle_seconds=section.idle_seconds, max_connections=section.max_connections)
+
+
+def history_bounds(loaded: Loaded) -> tuple[int, int]:
+    """Return how many ended requests are kept, and in how many bytes."""
+    section = loaded.config.history
+    return section.requests, section.max_mb * _MB

@@ -1,0 +1,139 @@
+"""What a request leaves behind for those who ask later why it went where it went."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from typing import Final
+
+from nexus.domain import GAP_BUCKETS, Gaps, Outcome, Requirements
+from nexus.protocol.sse import SseScanner
+from nexus.routing.decision import Decision, Refusal
+from nexus.routing.plan import Plan
+
+# Measured with tracemalloc, rounded up.
+_REQUEST_BYTES: Final = 1800
+_ATTEMPT_BYTES: Final = 300
+_SURVIVOR_BYTES: Final = 160
+_OBJECTION_BYTES: Final = 600
+_CANDIDATE_BYTES: Final = 1500
+
+
+class Pace:
+    """When the chunks of one stream left.
+
+    Args:
+        now: monotonic seconds of the first.
+    """
+
+    __slots__ = ("_counts", "_first", "_last")
+
+    def __init__(self, now: float) -> None:
+        self._first = self._last = now
+        self._counts = [0] * (len(GAP_BUCKETS) + 1)
+
+    def tick(self, now: float) -> None:
+        """Note that a further chunk leaves at ``now``."""
+        self._counts[bisect_left(GAP_BUCKETS, now - self._last)] += 1
+        self._last = now
+
+    def gaps(self) -> Gaps:
+        """Return what was noted."""
+        return Gaps(self._counts, self._last - self._first)
+
+
+class Trail:
+    """Grows while the request runs; only references are kept, nothing is worked out.
+
+    Attributes:
+        needs: what the request needs, once its body was read.
+        decisions: every decision, in order; the last one may be a refusal.
+        scanner: of the stream that is relayed now or was last.
+        pace: of that stream, once it has begun.
+        turn: monotonic seconds at which the newest decision was asked for.
+        read_seconds: from the request read until the first decision.
+        decision_seconds: spent on decisions.
+        sent_seconds: from the newest decision to the bytes sent on, or ``None``.
+        relayed_seconds: from the reply's first bytes read to their being written, or ``None``.
+    """
+
+    __slots__ = (
+        "decision_seconds",
+        "decisions",
+        "needs",
+        "pace",
+        "read_seconds",
+        "relayed_seconds",
+        "scanner",
+        "sent_seconds",
+        "turn",
+    )
+
+    def __init__(self) -> None:
+        self.needs: Requirements | None = None
+        self.decisions: list[Decision | Refusal] = []
+        self.scanner: SseScanner | None = None
+        self.pace: Pace | None = None
+        self.turn = 0.0
+        self.read_seconds = 0.0
+        self.decision_seconds = 0.0
+        self.sent_seconds: float | None = None
+        self.relayed_seconds: float | None = None
+
+    @property
+    def deltas(self) -> int:
+        """Events with content so far: about one token each."""
+        return 0 if self.scanner is None else self.scanner.deltas
+
+    def overhead(self) -> float | None:
+        """Return Nexus's own share of the last attempt in seconds; ``None`` when no reply was relayed."""
+        sent, relayed = self.sent_seconds, self.relayed_seconds
+        if sent is None or relayed is None:
+            return None
+        return sent + relayed + (self.read_seconds if len(self.decisions) == 1 else 0.0)
+
+    def rejected_by(self) -> tuple[str, ...]:
+        """Return the policy of each rejection."""
+        return tuple([found.policy for decided in self.decisions for found in decided.rejected])
+
+    def resolved_model(self) -> str:
+        """Return the first id that the asked name stands for, or nothing when no backend has had it."""
+        if not self.decisions:
+            return ""
+        first = self.decisions[0]
+        if isinstance(first, Refusal) and not first.known:
+            return ""
+        return first.plan.steps[0].model
+
+
+class TrailScale:
+    """Says about how many bytes a remembered request keeps from being freed.
+
+    A plan is shared by all requests of one kind until the snapshot changes; it is counted for the
+    first of a row of requests that share it, so that a fleet which changes all the time is bounded, too.
+    """
+
+    __slots__ = ("_plan",)
+
+    def __init__(self) -> None:
+        self._plan: Plan | None = None
+
+    def __call__(self, outcome: Outcome, trail: Trail) -> int:
+        """Return bytes."""
+        # Clients choose the name's length, backends that of their words.
+        weight = _REQUEST_BYTES + 4 * len(outcome.model)
+        for attempt in outcome.attempts:
+            weight += _ATTEMPT_BYTES + len(attempt.message)
+        for decided in trail.decisions:
+            plan = decided.plan
+            if plan is not self._plan:
+                self._plan = plan
+                weight += _CANDIDATE_BYTES * sum(
+                    [len(step.admitted) + len(step.rejected) for step in plan.steps]
+                )
+            if isinstance(decided, Refusal):
+                weight += _OBJECTION_BYTES * len(decided.rejected)
+            else:
+                weight += _SURVIVOR_BYTES * len(decided.survivors) + _OBJECTION_BYTES * len(
+                    decided.objections
+                )
+        return weight
