@@ -2,28 +2,51 @@
 
 from __future__ import annotations
 
+import re
+from typing import cast
+from unittest.mock import Mock
+
 from tests.docs.pages import quoted, read, rows, section
 
 from nexus.admin.front import BODY_BYTES
-from nexus.admin.operations import Operations
+from nexus.admin.parts import AdminParts
 from nexus.admin.routes import make_app
+from nexus.admin.session_page import PATH as SESSION
+from nexus.admin.shown import Running, Summary
 from nexus.cli.backends import backends
 from nexus.config.manual import CHANGEABLE, FIELDS
-from nexus.domain import DiscoverySource
+from nexus.domain import Consideration, DiscoverySource
 from nexus.services.kept_backends import FILE
 
 PAGE = "docs/administration.md"
 
 
 def test_every_route_is_on_the_page() -> None:
-    told = {tuple(cells[0].strip("`").split(" ")) for cells in rows(section(PAGE, "## `/admin/backends`"))}
-    app = make_app(Operations.__new__(Operations))
+    headings = ("## `/admin/backends`", "## `/admin/requests`", "## `/admin/events`", "## `/admin/session`")
+    told = {
+        tuple(cells[0].strip("`").split("?")[0].split(" "))
+        for heading in headings
+        for cells in rows(section(PAGE, heading))
+    }
+    app = make_app(cast("AdminParts", Mock()))
     routes = {
-        (method, route.path.rstrip("/").replace("{reference:path}", "{id}"))  # type: ignore[attr-defined]  # all are Routes
+        (method, re.sub(r"\{[a-z_]+:path\}", "{id}", route.path.rstrip("/")))  # type: ignore[attr-defined]  # all are Routes
         for route in app.routes
         for method in route.methods - {"HEAD"}  # type: ignore[attr-defined]  # all are Routes
     }
     assert routes <= told
+    assert {(method, SESSION) for method in ("GET", "POST", "DELETE")} <= told
+
+
+def test_every_field_of_a_request_is_on_the_page() -> None:
+    told = quoted(section(PAGE, "## `/admin/requests`"))
+    shown = {*Summary.__struct_fields__, *Running.__struct_fields__, *Consideration.__struct_fields__}
+    assert shown - told == set()
+
+
+def test_every_topic_is_on_the_page() -> None:
+    told = {cells[0].strip("`") for cells in rows(section(PAGE, "## `/admin/events`"))}
+    assert {"state", "models", "requests", "traffic"} <= told
 
 
 def test_every_field_and_source_is_on_the_page() -> None:

@@ -16,7 +16,7 @@ from nexus.testing import FakeFleet, FakeModel
 
 
 def explanations(gateway: RunningGateway) -> list[Explanation]:
-    kept = next(gateway.nexus.history.newest_first())
+    kept = next(gateway.nexus.observed.history.newest_first())
     return [explain(decided) for decided in kept.trail.decisions]
 
 

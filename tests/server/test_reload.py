@@ -180,7 +180,7 @@ async def test_logging_changes_and_what_was_said_of_a_component_is_taken_back(
     assert logging.getLogger("nexus.http").level == logging.DEBUG
     await reloads.gateway.chat()
     await reloads.gateway.outcome()
-    reloads.gateway.nexus.request_log._writer._flush()
+    reloads.gateway.nexus.observed.request_log._writer._flush()
     assert '"event":"request"' in reloads.gateway.log.read_text()
     lines = await reloads.to(backend_toml(one) + "[logging]\nlevel = 'error'\n")
     assert '  logging.component_levels."http": "debug" -> nothing' in lines

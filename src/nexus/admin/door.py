@@ -49,9 +49,31 @@ class AdminDoor(msgspec.Struct, frozen=True):
             Forbidden: a web page of somebody else sent it, or somebody from elsewhere.
             InvalidApiKey: the token is missing or wrong.
         """
+        self.check_place(request)
+        self.check_right(request)
+
+    def check_place(self, request: Request) -> None:
+        """Refuse what came by another name or from somebody else's page.
+
+        Raises:
+            MisdirectedRequest: the ``Host`` is not one of ours.
+            Forbidden: a web page of somebody else sent it.
+        """
         self._check_host(request)
         self._check_origin(request)
-        if not self.token_only and _is_local(request):
+
+    def is_open_to(self, request: Request) -> bool:
+        """Tell whether a request needs no token."""
+        return not self.token_only and _is_local(request)
+
+    def check_right(self, request: Request) -> None:
+        """Ask for the token where one is needed.
+
+        Raises:
+            Forbidden: it came from elsewhere, and there is no token to show.
+            InvalidApiKey: the token is missing or wrong.
+        """
+        if self.is_open_to(request):
             return
         if self.token is None:
             raise Forbidden(

@@ -6,7 +6,7 @@ the process says so.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -14,17 +14,17 @@ import msgspec
 from nexus.admin.backends import Backends, Examine
 from nexus.admin.metadata import Resolve, refuse_metadata
 from nexus.admin.places import Places
+from nexus.admin.reading import STATES, read
 from nexus.config.kinds import Mismatch, suggestion
 from nexus.config.manual import CHANGEABLE, FIELDS, Manual, manual_spec, read_fields, read_manual
 from nexus.domain import Backend, BackendStatus, DiscoverySource
-from nexus.errors import Conflict, InvalidRequest, NotFound, Unprocessable
+from nexus.errors import Conflict, NotFound, Unprocessable
 from nexus.observe.events import EventLog
 from nexus.registry import BackendView, Registry
 from nexus.services.kept_backends import KeptBackends
 
 _log: Final = EventLog("admin")
 
-_STATES: Final = ("drain", "enabled")
 _NAME_BYTES: Final = 64
 _DISCOVERED: Final = "kept until Nexus ends or finds the backend anew"
 _STATIC: Final = "kept until Nexus ends or the backend's entry in its configuration changes"
@@ -108,7 +108,7 @@ class Operations:
             Conflict: the name or the address is taken.
             Unprocessable: it leads to a metadata service, has no key, or is no inference server.
         """
-        manual, named = _read(read_manual, raw)
+        manual, named = read(read_manual, raw)
         if not named:
             manual = msgspec.structs.replace(manual, name=self._places.free_name(manual))
         with self._places.reserved(manual):
@@ -149,7 +149,7 @@ class Operations:
         backend = self._find(reference)
         if self._backends.leaving(backend.id):
             raise Conflict(f"'{backend.name}' is being removed, as soon as its last request has ended.")
-        values, draining = _read(_changes, raw)
+        values, draining = read(_changes, raw)
         spec = msgspec.structs.replace(backend.spec, **values)
         if spec != backend.spec:
             self._backends.put(spec)
@@ -253,15 +253,6 @@ class Operations:
         return await self._kept.keep(manual)
 
 
-def _read(reader: Callable[..., Any], raw: object) -> Any:  # noqa: ANN401  whatever the reader makes of it
-    try:
-        return reader(raw)
-    except Mismatch as error:
-        param = error.key[0] if error.key else None
-        named = f"{param}: {error}" if param in (*FIELDS, *_STATES) else str(error)
-        raise InvalidRequest(f"The body cannot be taken: {named}.", param=param) from None
-
-
 def _changes(raw: object) -> tuple[dict[str, Any], bool | None]:
     """Read what is to be changed: settings, and whether the backend is to drain."""
     if not isinstance(raw, dict):
@@ -269,11 +260,11 @@ def _changes(raw: object) -> tuple[dict[str, Any], bool | None]:
     for name in raw:
         if name in FIELDS and name not in CHANGEABLE:
             raise Mismatch("this cannot be changed; remove the backend and add it anew", (name,))
-        if name not in CHANGEABLE and name not in _STATES:
+        if name not in CHANGEABLE and name not in STATES:
             raise Mismatch(
-                f"there is no field {_quoted(name)}{suggestion(name, (*CHANGEABLE, *_STATES))}", (name,)
+                f"there is no field {_quoted(name)}{suggestion(name, (*CHANGEABLE, *STATES))}", (name,)
             )
-    states = {name: raw[name] for name in _STATES if name in raw}
+    states = {name: raw[name] for name in STATES if name in raw}
     for name, value in states.items():
         if not isinstance(value, bool):
             raise Mismatch("expected true or false", (name,))

@@ -4,10 +4,11 @@ from nexus.registry.lease import Lease
 from nexus.registry.names import Resolution, bare
 from nexus.registry.registry import Registry
 from nexus.registry.snapshot import Candidate, Snapshot
-from nexus.registry.views import BackendView, ModelRow, PairView
+from nexus.registry.views import BackendRow, BackendView, ModelRow, PairView
 from nexus.registry.wishes import Wish
 
 __all__ = [
+    "BackendRow",
     "BackendView",
     "Candidate",
     "Lease",

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, TypedDict
 
 import msgspec
 
-from nexus.domain import Backend, BackendStatus, Capabilities, Model
+from nexus.domain import Backend, BackendStatus, BackendType, Capabilities, Model
 from nexus.registry.names import bare
 from nexus.registry.snapshot import Candidate
 from nexus.registry.stats import BackendLoad, PairStats, Unrest
 
 CAPABILITY_NAMES: Final = Capabilities.__struct_fields__
 _CHAT_SURFACES: Final = frozenset({"chat", "responses", "messages", "count_tokens"})
+
+
+class Facts(TypedDict, total=False):
+    """What follows from a backend's dialect or was read from it, see ``domain.Backend``."""
+
+    version: str | None
+    type: BackendType | None
+    cloud: bool | None
+    surfaces: frozenset[str] | None
+    counts_max_tokens: bool | None
+    draining: bool | None
 
 
 class Record:

@@ -6,17 +6,24 @@ import itertools
 import math
 from collections.abc import Callable, Iterable
 from types import MappingProxyType
-from typing import Final, TypedDict, Unpack
+from typing import Final, TypeVar, Unpack
 
 import msgspec
 
 from nexus.domain import Backend, BackendSpec, BackendStatus, BackendType, Model, RoutingRules
 from nexus.registry.lease import Lease
 from nexus.registry.names import NameTable, bare
-from nexus.registry.record import Record, respecified
+from nexus.registry.record import Facts, Record, respecified
 from nexus.registry.snapshot import Candidate, Snapshot, empty_snapshot, reindexed
-from nexus.registry.stats import Unrest
-from nexus.registry.views import BackendView, ModelRow, backend_view, model_rows
+from nexus.registry.stats import BackendLoad, Unrest
+from nexus.registry.views import (
+    BackendRow,
+    BackendView,
+    ModelRow,
+    backend_row,
+    backend_view,
+    model_rows,
+)
 from nexus.registry.wishes import Wish, Wishes
 from nexus.tasks import Clock
 
@@ -24,17 +31,7 @@ Listener = Callable[[Backend, Backend], None]
 """Called with a backend before and after its status changed."""
 
 KNOWN_MODELS_MAX: Final = 65_536
-
-
-class Facts(TypedDict, total=False):
-    """What follows from a backend's dialect or was read from it, see ``domain.Backend``."""
-
-    version: str | None
-    type: BackendType | None
-    cloud: bool | None
-    surfaces: frozenset[str] | None
-    counts_max_tokens: bool | None
-    draining: bool | None
+_T = TypeVar("_T")
 
 
 class Registry:
@@ -86,11 +83,11 @@ class Registry:
 
     def views(self) -> tuple[BackendView, ...]:
         """Return every backend as it may be shown."""
-        now = self._clock.now()
-        return tuple(
-            backend_view(record.backend, record.load, record.candidates.values(), now)
-            for record in self._records.values()
-        )
+        return self._each(backend_view)
+
+    def rows(self) -> tuple[BackendRow, ...]:
+        """Return every backend in a line, without its models."""
+        return self._each(backend_row)
 
     def model_rows(self) -> tuple[ModelRow, ...]:
         """Return one row per model id and alias, sorted by id; kept until something changes."""
@@ -246,6 +243,13 @@ class Registry:
         record = self._records.get(candidate.backend.spec.id)
         if record is not None and record.correct_context(candidate.key, context_length):
             self._rebuild(record)
+
+    def _each(self, show: Callable[[Backend, BackendLoad, Iterable[Candidate], float], _T]) -> tuple[_T, ...]:
+        now = self._clock.now()
+        return tuple(
+            show(record.backend, record.load, record.candidates.values(), now)
+            for record in self._records.values()
+        )
 
     def _store(self, record: Record, backend: Backend) -> Backend:
         old = record.backend

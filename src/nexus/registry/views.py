@@ -73,6 +73,36 @@ class BackendView(msgspec.Struct, frozen=True):
     models: tuple[PairView, ...]
 
 
+class BackendRow(msgspec.Struct, frozen=True):
+    """One backend without its models, for those who look often; see :class:`BackendView`.
+
+    ``models`` is how many it offers, ``errors`` the sum of ``failures``, ``busy_seconds`` how much
+    longer the busiest of its models is left alone.
+    """
+
+    id: str
+    name: str
+    type: str
+    source: str
+    found_by: str
+    url: str
+    status: str
+    reason: str
+    since_at: float
+    priority: int
+    slots: int
+    draining: bool
+    version: str
+    cloud: bool
+    keyed: bool
+    in_flight: int
+    attempts: int
+    errors: int
+    failures: dict[str, int]
+    models: int
+    busy_seconds: float
+
+
 class ModelRow(msgspec.Struct, frozen=True):
     """One row of ``/v1/models``: all backends that offer a model, merged.
 
@@ -149,6 +179,37 @@ def backend_view(
         attempts=load.attempts,
         failures={kind.value: count for kind, count in load.failures.items()},
         models=tuple(_pair_view(candidate, now) for candidate in candidates),
+    )
+
+
+def backend_row(
+    backend: Backend, load: BackendLoad, candidates: Iterable[Candidate], now: float
+) -> BackendRow:
+    """Return how ``backend`` may be shown in a line at ``now`` (monotonic seconds)."""
+    spec = backend.spec
+    busy = max((candidate.stats.busy_until for candidate in candidates), default=0.0)
+    return BackendRow(
+        id=spec.id,
+        name=spec.name,
+        type=backend.type.value,
+        source=spec.source.value,
+        found_by=spec.found_by,
+        url=f"{spec.origin}{spec.api_root}",
+        status=backend.status.value,
+        reason=backend.reason,
+        since_at=backend.since,
+        priority=spec.priority,
+        slots=backend.slots,
+        draining=backend.draining,
+        version=backend.version,
+        cloud=backend.cloud,
+        keyed=spec.key is not None,
+        in_flight=load.in_flight,
+        attempts=load.attempts,
+        errors=sum(load.failures.values()),
+        failures={kind.value: count for kind, count in load.failures.items()},
+        models=len(backend.models),
+        busy_seconds=max(0.0, busy - now),
     )
 
 

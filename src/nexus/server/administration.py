@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from random import Random
 
 import msgspec
 
+from nexus.admin.detection import Detection
 from nexus.admin.door import AdminDoor, one_time_token
 from nexus.admin.front import AdminApp
+from nexus.admin.live import Live
 from nexus.admin.operations import Operations
+from nexus.admin.parts import AdminParts
+from nexus.admin.picture import Facts, Pictures
+from nexus.admin.requests import Requests
+from nexus.admin.sessions import Sessions
 from nexus.config.load import Loaded
 from nexus.config.state_folder import state_folder
 from nexus.domain import Secret
 from nexus.errors import RequestError
+from nexus.gateway.exchanges import Exchanges
 from nexus.http.request import Request
 from nexus.http.resolve import Resolver
 from nexus.registry.registry import Registry
 from nexus.server.fleet import Fleet
+from nexus.server.observed import Observed
 from nexus.services.discovery.container import in_container
 from nexus.services.kept_backends import KeptBackends
 from nexus.tasks import Clock
@@ -37,10 +46,29 @@ class Administration(msgspec.Struct, frozen=True):
     one_time_token: Secret | None
 
 
+class Watched(msgspec.Struct, frozen=True):
+    """What is shown of the requests of one gateway, beside its backends.
+
+    Attributes:
+        exchanges: those that run.
+        observed: those that ended.
+        facts: of the process.
+        rng: for decisions that are only explained.
+        gateway_id: tells the cookies of several gateways on one host apart.
+    """
+
+    exchanges: Exchanges
+    observed: Observed
+    facts: Facts
+    rng: Random
+    gateway_id: str
+
+
 def administration(
     loaded: Loaded,
     registry: Registry,
     fleet: Fleet,
+    watched: Watched,
     *,
     resolver: Resolver,
     clock: Clock,
@@ -52,6 +80,7 @@ def administration(
         loaded: the configuration.
         registry: what is shown.
         fleet: what is acted through.
+        watched: what else is shown.
         resolver: finds the addresses of names.
         clock: the time.
         environ: where keys and the state folder are named.
@@ -72,7 +101,21 @@ def administration(
         configured=loaded.admin_token is not None,
         in_container=loaded.wide_bind and in_container(environ),
     )
-    return Administration(operations, AdminApp(operations, admin_door(loaded, made)), made)
+    requests = Requests(watched.exchanges, watched.observed.history, registry, clock, watched.rng)
+    # fmt: off
+    pictures = Pictures(
+        registry, requests, watched.observed.history, watched.observed.traffic, fleet, watched.facts, clock,
+    )
+    # fmt: on
+    parts = AdminParts(
+        operations,
+        Detection(fleet, examine=fleet.examine, resolve=resolver.resolve, environ=environ),
+        requests,
+        watched.observed.traffic,
+        Live(pictures.topics(), clock),
+    )
+    sessions = Sessions(f"nexus_session_{watched.gateway_id[:8]}", clock)
+    return Administration(operations, AdminApp(parts, admin_door(loaded, made), sessions), made)
 
 
 def admin_door(loaded: Loaded, one_time: Secret | None) -> AdminDoor:

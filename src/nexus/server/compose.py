@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final
 
+from nexus.admin.picture import Facts
 from nexus.backends import ADAPTERS
 from nexus.backends.base import HttpProbe, Probe
 from nexus.config.load import Loaded
@@ -18,26 +19,23 @@ from nexus.gateway.dispatch import Dispatcher
 from nexus.gateway.endpoints import Gateway
 from nexus.gateway.exchanges import Exchanges
 from nexus.gateway.pages import Pages
-from nexus.gateway.trail import Trail, TrailScale
 from nexus.gateway.upstream_request import Targets
 from nexus.http.client import HttpClient
 from nexus.http.resolve import SystemResolver
 from nexus.http.server import HttpServer
-from nexus.observe.history import RequestHistory
-from nexus.observe.hub import OutcomeHub
-from nexus.observe.logs import RequestLog
-from nexus.observe.metrics import BackendRow, RequestMetrics
 from nexus.observe.writer import LineWriter
 from nexus.protocol.error_body import render
 from nexus.registry.registry import Registry
 from nexus.server import settings
-from nexus.server.administration import administration, may_administer
+from nexus.server.administration import Administration, Watched, administration, may_administer
 from nexus.server.beacon import Beacon
 from nexus.server.finder import Finder
 from nexus.server.fleet import Fleet
 from nexus.server.gateway_id import claim
 from nexus.server.lifecycle import Lifecycle
 from nexus.server.listen import cannot_listen, tls_context
+from nexus.server.looked import nothing_found
+from nexus.server.observed import Observed
 from nexus.services.backend_watch import HealthTools
 from nexus.services.health import HealthService
 from nexus.tasks import Clock, DeadlineWatch, SystemClock, TaskOwner
@@ -78,17 +76,12 @@ class Nexus:
         )
         self._resolver = SystemResolver(self._client_tasks)
         self.client = self._make_client(environ)
-        self.metrics = RequestMetrics(self._backend_rows)
-        self.request_log = RequestLog(writer, config.logging.format)
-        self.history: RequestHistory[Trail] = RequestHistory(*settings.history_bounds(loaded), TrailScale())
-        hub = OutcomeHub(self.history.remember, self.metrics.observe, self.request_log.observe)
-        self.exchanges = Exchanges(clock, hub.publish)
+        self.observed = Observed(loaded, self.registry, writer, clock)
+        self.exchanges = Exchanges(clock, self.observed.publish)
         self.health = self._make_health()
         targets = Targets(ADAPTERS, self.gateway_id)
         self.fleet = self._make_fleet(targets)
-        self.administration = administration(
-            loaded, self.registry, self.fleet, resolver=self._resolver, clock=clock, environ=environ
-        )
+        self.administration = self._administration(environ)
         self.finder = Finder(
             self.registry, self.fleet, clock=clock, environ=environ, gateway_id=self.gateway_id
         )
@@ -170,6 +163,8 @@ class Nexus:
             await self._clock.sleep(0.02)
         self._server.stop_listening()
         cut = self.exchanges.cut_all(FailureKind.SHUTTING_DOWN)
+        if self.administration.app is not None:
+            await self.administration.app.live.close()
         flush_until = self._clock.now() + FLUSH_SECONDS
         self._server.close_idle()
         while self._server.connections and self._clock.now() < flush_until:
@@ -181,6 +176,8 @@ class Nexus:
         """End everything; nothing is left open."""
         self._server.stop_listening()
         self.exchanges.cut_all(FailureKind.SHUTTING_DOWN)
+        if self.administration.app is not None:
+            await self.administration.app.live.close()
         await self.beacon.close()
         await self._start_tasks.close()
         await self.finder.close()
@@ -234,13 +231,26 @@ class Nexus:
             fleet.put(spec)
         return fleet
 
+    def _administration(self, environ: Mapping[str, str]) -> Administration:
+        facts = Facts(
+            base_url=lambda: self.base_url,
+            draining=lambda: self.lifecycle.draining,
+            started=self.lifecycle.started,
+            looked=lambda: nothing_found(self.loaded.config.discovery),
+        )
+        return administration(
+            self.loaded,
+            self.registry,
+            self.fleet,
+            Watched(self.exchanges, self.observed, facts, self._rng, self.gateway_id),
+            resolver=self._resolver,
+            clock=self._clock,
+            environ=environ,
+        )
+
     def _has_backend(self) -> bool:
         backends = self.registry.snapshot.backends.values()
         return any(backend.status is BackendStatus.HEALTHY for backend in backends)
-
-    def _backend_rows(self) -> Iterator[BackendRow]:
-        for view in self.registry.views():
-            yield view.name, view.type, view.status == BackendStatus.HEALTHY, view.in_flight
 
     def _make_probe(self, spec: BackendSpec, seconds: float | None = None) -> Probe:
         timeout = self.loaded.config.health_check.timeout_seconds
@@ -255,7 +265,7 @@ class Nexus:
             pages=Pages(
                 self.registry,
                 self.lifecycle,
-                self.metrics,
+                self.observed.metrics,
                 exchanges=self.exchanges,
                 gateway_id=self.gateway_id,
                 clock=self._clock,

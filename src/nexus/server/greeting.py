@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Final
 
 from nexus.admin.door import token_line
-from nexus.config.schema import DiscoveryConfig
 from nexus.domain import Backend, BackendStatus
 from nexus.observe.events import printable
 from nexus.server.compose import Nexus
+from nexus.server.looked import nothing_found
 
 _MODELS_SHOWN: Final = 5
 
@@ -26,7 +26,7 @@ def opening(nexus: Nexus) -> list[str]:
 def fleet(nexus: Nexus) -> list[str]:
     """Return what the first round found, or what was tried and what to do when there is nothing."""
     backends = nexus.registry.snapshot.backends.values()
-    lines = [describe(backend) for backend in backends] or _nothing(nexus.loaded.config.discovery)
+    lines = [describe(backend) for backend in backends] or nothing_found(nexus.loaded.config.discovery)
     for mention in nexus.finder.mentions:
         lines += [mention.text, *(f"  {line}" for line in mention.toml.splitlines())]
     return lines
@@ -71,27 +71,3 @@ class Newcomers:
             self._told &= self._registry.snapshot.backends.keys()
             self._told.add(backend.id)
             self._announce(describe(backend))
-
-
-def _nothing(discovery: DiscoveryConfig) -> list[str]:
-    return [
-        *(_looked(discovery) if discovery.enabled else ["No backend is configured, and discovery is off."]),
-        "To name one now:",
-        "  nexus serve --backend http://127.0.0.1:11434",
-        "or write a nexus.toml ('nexus config init' makes one).",
-        "To try Nexus without a server of your own: nexus demo",
-    ]
-
-
-def _looked(discovery: DiscoveryConfig) -> Iterator[str]:
-    """Say where was looked, and where is still being looked: that goes on after the greeting."""
-    if discovery.probe_local:
-        yield "No inference server was found: looked at OLLAMA_HOST and the usual ports of this computer."
-        yield f"One that starts here is used within {discovery.probe_seconds:g} s."
-    else:
-        yield "No inference server was found: this computer is not looked at ([discovery] probe_local)."
-    types = ", ".join(name.removesuffix(".").removesuffix(".local") for name in discovery.service_types)
-    others = [f"the peers {', '.join(discovery.peers)}"] if discovery.peers else []
-    others += [f"what the network announces ({types})"] if types else []
-    if others:
-        yield f"Still looking at {' and '.join(others)}."

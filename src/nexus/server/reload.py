@@ -152,9 +152,9 @@ class Reloader:
         if changes.touches("logging"):
             logging = config.logging
             logs.configure(self._writer, logging.level, logging.format, logging.component_levels)
-            nexus.request_log.restyle(logging.format)
+            nexus.observed.request_log.restyle(logging.format)
         if changes.touches("history"):
-            nexus.history.resize(*settings.history_bounds(nexus.loaded))
+            nexus.observed.history.resize(*settings.history_bounds(nexus.loaded))
 
     def _tell(self, new: Loaded, changes: Changes, said: tuple[str, ...], *, asked: bool) -> None:
         lines = described(changes)

@@ -1,0 +1,51 @@
+"""Everyone who consumes the outcomes of one gateway's requests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from nexus.config.load import Loaded
+from nexus.domain import BackendStatus
+from nexus.gateway.trail import Trail, TrailScale
+from nexus.observe.history import RequestHistory
+from nexus.observe.hub import OutcomeHub
+from nexus.observe.logs import RequestLog
+from nexus.observe.metrics import BackendRow, RequestMetrics
+from nexus.observe.traffic import Traffic
+from nexus.observe.writer import LineWriter
+from nexus.registry.registry import Registry
+from nexus.server import settings
+from nexus.tasks import Clock
+
+
+class Observed:
+    """What is kept and counted of requests.
+
+    Args:
+        loaded: the configuration.
+        registry: the fleet, for gauges.
+        writer: takes log lines.
+        clock: the time.
+
+    Attributes:
+        metrics: for the scrape page.
+        request_log: one line a request.
+        history: for explanations.
+        traffic: for charts.
+        publish: takes each outcome, with what explains it.
+    """
+
+    def __init__(self, loaded: Loaded, registry: Registry, writer: LineWriter, clock: Clock) -> None:
+        self._registry = registry
+        self.metrics = RequestMetrics(self._backend_rows)
+        self.request_log = RequestLog(writer, loaded.config.logging.format)
+        self.history: RequestHistory[Trail] = RequestHistory(*settings.history_bounds(loaded), TrailScale())
+        self.traffic = Traffic(clock.wall)
+        hub = OutcomeHub(
+            self.history.remember, self.metrics.observe, self.request_log.observe, self.traffic.observe
+        )
+        self.publish = hub.publish
+
+    def _backend_rows(self) -> Iterator[BackendRow]:
+        for row in self._registry.rows():
+            yield row.name, row.type, row.status == BackendStatus.HEALTHY, row.in_flight
