@@ -15,6 +15,7 @@ from bench import (
     discovering,
     hotspots,
     machine,
+    observing,
     peer_litellm,
     plan,
     report,
@@ -34,6 +35,7 @@ _SCENARIOS: Final[Mapping[str, Callable[[Plan], Result]]] = MappingProxyType(
         "start": resident.start,
         "flat": resident.flat,
         "discovery": discovering.run,
+        "observing": observing.run,
     }
 )
 
