@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from tests.admin.asking import Admin
 from tests.support.gateway import RunningGateway, Serve
 
-from nexus.testing import FakeBackend, FakeFleet, FakeModel
+from nexus.testing import FakeBackend, FakeFleet, FakeModel, Stall
+from nexus.testing.faults import Stage
 
 
 async def found(start: Serve, backend: FakeBackend) -> tuple[RunningGateway, str]:
@@ -68,3 +71,23 @@ async def test_a_found_one_gives_way_to_the_same_server_added(fleet: FakeFleet, 
         assert (await gateway.chat()).status == 200
         assert (await admin.delete(name)).status == 200
         await gateway.until(lambda: [view.source for view in gateway.nexus.registry.views()] == ["peer"])
+
+
+async def test_a_server_is_found_again_once_its_added_backend_has_drained(
+    fleet: FakeFleet, start: Serve
+) -> None:
+    backend = await fleet.add("vllm", models=[FakeModel("m")])
+    gateway, _ = await found(start, backend)
+    admin = Admin(gateway)
+    assert (await admin.add(url=backend.url, name="mine")).status == 201
+    gate = asyncio.Event()
+    backend.next(Stall(stage=Stage.HEAD, release=gate))
+    running = asyncio.ensure_future(gateway.chat())
+    await gateway.until(lambda: gateway.nexus.registry.in_flight("mine") == 1)
+    assert (await admin.delete("mine?drain=true")).status == 202
+    assert (await gateway.chat()).status == 503
+    gate.set()
+    assert (await running).status == 200
+    up = [("peer", "healthy")]
+    await gateway.until(lambda: [(view.source, view.status) for view in gateway.nexus.registry.views()] == up)
+    assert (await gateway.chat()).status == 200

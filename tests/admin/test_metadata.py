@@ -7,14 +7,16 @@ import pytest
 from tests.admin.asking import Admin
 from tests.support.gateway import Serve
 
-from nexus.admin.metadata import is_metadata_address, refuse_metadata
+from nexus.admin.metadata import refuse_metadata
 from nexus.errors import Unprocessable
+from nexus.http.metadata import is_metadata_address
 from nexus.http.resolve import Address
 
 METADATA = [
-    "169.254.169.254", "169.254.169.253", "169.254.170.2", "169.254.170.23", "100.100.100.200",
-    "192.0.0.192", "168.63.129.16", "fd00:ec2::254", "fd00:ec2::23", "fd20:ce::254", "::ffff:169.254.169.254",
-    "::ffff:a9fe:a9fe", "64:ff9b::a9fe:a9fe", "2002:a9fe:a9fe::", "::169.254.169.254", "fe80::a9fe:a9fe%eth0",
+    "169.254.169.254", "169.254.169.253", "169.254.170.2", "169.254.170.23", "169.254.0.23",
+    "100.100.100.200", "192.0.0.192", "168.63.129.16", "fd00:ec2::254", "fd00:ec2::23", "fd20:ce::254",
+    "::ffff:169.254.169.254", "::ffff:a9fe:a9fe", "64:ff9b::a9fe:a9fe", "2002:a9fe:a9fe::",
+    "::169.254.169.254", "fe80::a9fe:a9fe%eth0",
 ]  # fmt: skip
 HARMLESS = [
     "127.0.0.1", "::1", "192.168.1.10", "10.0.0.1", "169.254.1.1", "169.254.168.254", "100.64.0.1",

@@ -124,6 +124,52 @@ async def test_a_configuration_that_names_an_added_server_takes_it_over(
         assert (await admin.gateway.chat()).status == 200
 
 
+@pytest.mark.parametrize("restarted", [False, True], ids=["while it ran", "before it started"])
+async def test_an_added_one_is_back_when_the_configuration_lets_its_place_go(
+    fleet: FakeFleet, tmp_path: Path, *, restarted: bool
+) -> None:
+    backend = await fleet.add("vllm", models=[FakeModel("m")], name="box")
+    (static,) = load_spec(backend_toml(backend), tmp_path)
+    async with running("", tmp_path) as admin:
+        await admin.add(url=backend.url, name="mine", priority=7)
+        await admin.patch("mine", drain=True)
+        if not restarted:
+            await taken_and_left(admin, static)
+    if restarted:
+        async with running(backend_toml(backend), tmp_path) as admin:
+            await taken_and_left(admin, static)
+
+
+async def taken_and_left(admin: Admin, static: BackendSpec) -> None:
+    """Let the configuration take a place over and give it up again."""
+    fleet = admin.gateway.nexus.fleet
+    fleet.put(static)
+    assert list(await admin.list()) == ["box"]
+    fleet.remove(static.id)
+    (view,) = (await admin.list()).values()
+    assert (view["name"], view["source"], view["priority"], view["draining"]) == ("mine", "manual", 7, True)
+    assert (await admin.delete("mine")).status == 200
+    assert await admin.list() == {}
+    fleet.put(static)
+    fleet.remove(static.id)
+    assert await admin.list() == {}
+
+
+async def test_one_whose_name_the_configuration_took_is_back_after_it(
+    fleet: FakeFleet, tmp_path: Path
+) -> None:
+    backend = await fleet.add("vllm", models=[FakeModel("m")], name="box")
+    async with running("", tmp_path) as admin:
+        await admin.add(url="http://127.0.0.1:9", name="box")
+        (static,) = load_spec(backend_toml(backend), tmp_path)
+        nexus = admin.gateway.nexus
+        nexus.fleet.put(static)
+        assert (await admin.list())["box"]["source"] == "static"
+        nexus.fleet.remove(static.id)
+        view = (await admin.list())["box"]
+        assert (view["source"], view["url"]) == ("manual", "http://127.0.0.1:9/v1")
+
+
 async def test_switched_off_nothing_added_is_used(fleet: FakeFleet, tmp_path: Path) -> None:
     backend = await fleet.add("vllm", models=[FakeModel("m")])
     async with running("", tmp_path) as admin:

@@ -13,6 +13,7 @@ from tests.docs.pages import ROOT, blocks, quoted, read, rows, section
 from nexus.config.load import load
 from nexus.config.schema import DiscoveryConfig
 from nexus.domain import DiscoverySource
+from nexus.http.metadata import METADATA
 from nexus.protocol.headers import MAX_GATEWAYS
 from nexus.server.fleet import EXAMINE_SECONDS
 from nexus.services import advertise
@@ -21,7 +22,7 @@ from nexus.services.discovery.clouds import CLOUDS, OPENAI, backend_table
 from nexus.services.discovery.container import HOST_NAMES
 from nexus.services.discovery.intake import SIGHTINGS_PER_BACKEND
 from nexus.services.discovery.names import readable
-from nexus.services.discovery.places import LOCAL_NETWORKS, METADATA
+from nexus.services.discovery.places import LOCAL_NETWORKS
 from nexus.services.discovery.servers import MAX_HOSTS
 
 PAGE = "docs/discovery.md"
@@ -84,7 +85,9 @@ def test_the_networks_that_are_accepted_and_refused_are_those_of_the_code() -> N
     networks = {text for cells in rows(accepted) for text in quoted(cells[0])}
     assert networks == {str(network) for network in LOCAL_NETWORKS}
     table = refused.partition("\n\n")[0]
-    assert {text for cells in rows(table) for text in quoted(cells[0])} == {str(host) for host in METADATA}
+    assert {text for cells in rows(table) for text in quoted(cells[0])} == {
+        str(network.network_address if network.num_addresses == 1 else network) for network in METADATA
+    }
 
 
 @pytest.mark.parametrize(

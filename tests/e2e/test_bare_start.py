@@ -23,6 +23,9 @@ from nexus.testing import Exchange, FakeBackend, FakeFleet, Fault, Pause, Stall,
 
 pytestmark = pytest.mark.timeout(120)
 
+PROMISED_SECONDS = 3.0
+STARTS = 4
+
 DEADLINE_SECONDS = 20.0
 """Well above the three seconds that are promised: this machine may be busy with other tests."""
 
@@ -101,24 +104,34 @@ def expected(*servers: Usual) -> set[tuple[int, str, tuple[str, ...]]]:
     return {(usual.port, usual.kind, usual.names) for usual in servers}
 
 
+async def seconds_until_all_are_found(tmp_path: Path, fleet: FakeFleet, turn: Usual) -> float:
+    began = time.monotonic()
+    with bare_nexus(tmp_path) as nexus:
+        await asyncio.to_thread(nexus.wait_announced)
+        announced = time.monotonic() - began
+        await until(lambda: shown(nexus) == expected(*SERVERS, turn), DEADLINE_SECONDS)
+        found = time.monotonic() - began
+        models = {name for usual in SERVERS for name in usual.names}
+        assert await asyncio.to_thread(listed, nexus) == models
+        await until(lambda: sum(line.startswith("Found ") for line in nexus.said) == len(SERVERS) + 1)
+        assert "Traceback" not in nexus.errors
+    print(f"listening after {announced:.2f} s, {len(fleet.backends)} servers found after {found:.2f} s")  # noqa: T201
+    return found
+
+
 @pytest.mark.parametrize("turn", TURNS, ids=lambda turn: turn.kind)
 @in_namespace
 async def test_every_server_of_this_computer_is_found(tmp_path: Path, turn: Usual) -> None:
     async with FakeFleet() as fleet:
         for usual in (*SERVERS, turn):
             await begin(fleet, usual)
-        began = time.monotonic()
-        with bare_nexus(tmp_path) as nexus:
-            await asyncio.to_thread(nexus.wait_announced)
-            announced = time.monotonic() - began
-            await until(lambda: shown(nexus) == expected(*SERVERS, turn), DEADLINE_SECONDS)
-            found = time.monotonic() - began
-            models = {name for usual in SERVERS for name in usual.names}
-            assert await asyncio.to_thread(listed, nexus) == models
-            await until(lambda: sum(line.startswith("Found ") for line in nexus.said) == len(SERVERS) + 1)
-            assert "Traceback" not in nexus.errors
+        # Other tests may hold up one start, but not each.
+        for _ in range(STARTS):
+            if await seconds_until_all_are_found(tmp_path, fleet, turn) <= PROMISED_SECONDS:
+                break
+        else:
+            pytest.fail(f"no start of {STARTS} found everything within {PROMISED_SECONDS} s")
         assert [backend.side_effects for backend in fleet.backends if backend.side_effects] == []
-    print(f"listening after {announced:.2f} s, {len(fleet.backends)} servers found after {found:.2f} s")  # noqa: T201
 
 
 def in_service(nexus: NexusProcess, victim: FakeBackend) -> bool:

@@ -107,6 +107,24 @@ async def test_a_gateway_that_meets_itself_stops_the_loop(start: Serve) -> None:
     assert reply.error["code"] == "loop_detected"
 
 
+async def test_a_loop_of_gateways_that_nobody_knows_for_ones_ends(fleet: FakeFleet, start: Serve) -> None:
+    backend = await fleet.add("vllm", models=[FakeModel("m")])
+    gateway = await start(backend_toml(backend))
+    eight = ", ".join(f"g{number}" for number in range(8))
+    assert (await gateway.chat(headers={"X-Nexus-Via": eight})).status == 200
+    sent = backend.surface_requests[-1].header("x-nexus-via")
+    assert sent == f"{eight}, {gateway.nexus.gateway_id}"
+    for ask in (
+        gateway.chat(headers={"X-Nexus-Via": sent}),
+        gateway.get("/v1/models", **{"X-Nexus-Via": sent}),
+    ):
+        assert (await ask).status == 508
+    reply = await gateway.chat(headers={"X-Nexus-Via": f"{eight}, g8"})
+    assert (reply.status, reply.error["code"]) == (508, "loop_detected")
+    assert "more than 8" in reply.error["message"]
+    assert len(backend.surface_requests) == 1
+
+
 async def test_a_keyed_backend_stays_behind_a_wide_open_door(fleet: FakeFleet, start: Serve) -> None:
     backend = await fleet.add("openai", models=[FakeModel("m")], key="backend-key")
     toml = backend_toml(backend, **{backend.name: 'api_key_env = "BACKEND_KEY"'})

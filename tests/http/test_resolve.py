@@ -191,3 +191,26 @@ async def test_a_dead_name_does_not_outlast_the_connect_time() -> None:
     async with bench(resolver=Never()) as b:
         with pytest.raises(ConnectTimeout):
             await b.post(Origin("http", "name", 80), timeouts=Timeouts(connect=0.05))
+
+
+@pytest.mark.parametrize("metadata", ["169.254.169.254", "100.100.100.200"])
+async def test_a_name_that_comes_to_lead_to_metadata_is_not_connected_to(metadata: str) -> None:
+    """DNS rebinding: the name was harmless when somebody gave it."""
+    async with peer(replies(OK, OK)) as server:
+        resolver = Fixed(v4("127.0.0.1", server.port))
+        async with bench(resolver=resolver) as b:
+            origin = Origin("http", "rebound.example", server.port)
+            assert (await b.post(origin)).body == b"{}"
+            b.client.close_idle(origin)
+            resolver.addresses = (v4("127.0.0.1", server.port), v4(metadata, server.port))
+            with pytest.raises(ConnectRefused, match="metadata"):
+                await b.post(origin)
+            assert b.client.open_sockets == 0
+        assert len(server.callers) == 1
+
+
+async def test_no_proxy_is_asked_for_metadata() -> None:
+    async with peer(replies(OK)) as proxy, bench(environ={"HTTPS_PROXY": str(proxy.origin)}) as b:
+        with pytest.raises(ConnectRefused, match="metadata"):
+            await b.post(Origin("https", "169.254.169.254", 443))
+        assert proxy.callers == []

@@ -110,6 +110,8 @@ async def test_a_swap_that_nobody_saw_is_served_within_one_check(before: str, af
             backend = await watched.check()
             assert (backend.type, backend.status) == (type_of(after), BackendStatus.HEALTHY)
             assert [model.id for model in backend.models] == ["m"]
+            async with watching(new) as alone:
+                assert backend.version == alone.now.version
             assert not new.surface_requests
             # LM Studio logs the one question that was meant for the server before it.
             assert len(new.side_effects) <= (1 if after == "lmstudio" else 0)

@@ -9,7 +9,7 @@ import msgspec
 
 from nexus.admin.backends import Backends, Examine
 from nexus.admin.metadata import Resolve, refuse_metadata
-from nexus.admin.reading import read
+from nexus.admin.reading import understood
 from nexus.config.kinds import Mismatch
 from nexus.config.manual import manual_spec, read_manual
 from nexus.errors import Unprocessable
@@ -43,7 +43,7 @@ class Detection:
             InvalidRequest: a field is unknown, missing or impossible.
             Unprocessable: it leads to a metadata service, or its key is not there.
         """
-        manual, _ = read(read_manual, raw)
+        manual, _ = understood(read_manual, raw)
         url = manual.parsed
         await refuse_metadata(url.host, url.port, self._resolve)
         try:

@@ -7,17 +7,18 @@ the process says so.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
 
+from nexus.admin import reading
 from nexus.admin.backends import Backends, Examine
 from nexus.admin.metadata import Resolve, refuse_metadata
 from nexus.admin.places import Places
-from nexus.admin.reading import STATES, read
 from nexus.config.kinds import Mismatch, suggestion
-from nexus.config.manual import CHANGEABLE, FIELDS, Manual, manual_spec, read_fields, read_manual
-from nexus.domain import Backend, BackendStatus, DiscoverySource
+from nexus.config.manual import Manual, manual_spec, read_manual
+from nexus.domain import Backend, BackendSpec, BackendStatus, DiscoverySource
 from nexus.errors import Conflict, NotFound, Unprocessable
 from nexus.observe.events import EventLog
 from nexus.registry import BackendView, Registry
@@ -65,22 +66,29 @@ class Operations:
         """Add what was kept; what the configuration has by now is left to it, and the log says so."""
         for manual in self._kept.load():
             try:
-                self._places.refuse_taken(manual)
                 spec = manual_spec(manual, self._environ)
+                self._manual[manual.name] = manual
+                self._enter(manual, spec)
             except (Conflict, Mismatch) as error:
                 _log.warning("left an added backend out", backend=manual.name, reason=str(error))
-                continue
-            self._manual[manual.name] = manual
-            self._backends.put(spec)
-            if manual.draining:
-                self._backends.drain(spec.id, draining=True)
 
-    def give_way(self) -> None:
-        """Let those go that were added and that the configuration has by now, under whatever name."""
+    def follow_configuration(self) -> None:
+        """Leave to the configuration what it has by now, by any name; bring back what it has let go."""
         for spec in self._places.doubled():
             if not self._backends.leaving(spec.id):
                 _log.info("an added backend gives way to the configuration", backend=spec.name)
                 self._backends.remove(spec.id)
+        for manual in tuple(self._manual.values()):
+            if self._registry.get(manual.name) is None:
+                with suppress(Conflict, Mismatch):
+                    self._enter(manual, manual_spec(manual, self._environ))
+                    _log.info("an added backend is back, its place is free again", backend=manual.name)
+
+    def _enter(self, manual: Manual, spec: BackendSpec) -> None:
+        self._places.refuse_taken(manual)
+        self._backends.put(spec)
+        if manual.draining:
+            self._backends.drain(spec.id, draining=True)
 
     def views(self) -> list[dict[str, Any]]:
         """Return every backend as it may be shown, in the order in which they came."""
@@ -108,7 +116,7 @@ class Operations:
             Conflict: the name or the address is taken.
             Unprocessable: it leads to a metadata service, has no key, or is no inference server.
         """
-        manual, named = read(read_manual, raw)
+        manual, named = reading.understood(read_manual, raw)
         if not named:
             manual = msgspec.structs.replace(manual, name=self._places.free_name(manual))
         with self._places.reserved(manual):
@@ -149,7 +157,7 @@ class Operations:
         backend = self._find(reference)
         if self._backends.leaving(backend.id):
             raise Conflict(f"'{backend.name}' is being removed, as soon as its last request has ended.")
-        values, draining = read(_changes, raw)
+        values, draining = reading.understood(reading.changes, raw)
         spec = msgspec.structs.replace(backend.spec, **values)
         if spec != backend.spec:
             self._backends.put(spec)
@@ -186,9 +194,10 @@ class Operations:
                 "found again: drain it, which sends it no new requests."
             )
         view = self._view(backend.id)
+        # First, or it would be back as soon as its place is free.
+        self._manual.pop(backend.name, None)
         self._backends.remove(backend.id, drain=drain)
         gone = self._registry.get(backend.id) is None
-        self._manual.pop(backend.name, None)
         _log.info("backend was removed", backend=backend.name, in_flight=view["in_flight"])
         note = await self._kept.forget(backend.name)
         if self._registry.get(backend.id) is not None:
@@ -251,30 +260,3 @@ class Operations:
             return f"The change is {_DISCOVERED}."
         manual = self._manual[backend.name] = msgspec.structs.replace(manual, **said)
         return await self._kept.keep(manual)
-
-
-def _changes(raw: object) -> tuple[dict[str, Any], bool | None]:
-    """Read what is to be changed: settings, and whether the backend is to drain."""
-    if not isinstance(raw, dict):
-        raise Mismatch("expected a JSON object")
-    for name in raw:
-        if name in FIELDS and name not in CHANGEABLE:
-            raise Mismatch("this cannot be changed; remove the backend and add it anew", (name,))
-        if name not in CHANGEABLE and name not in STATES:
-            raise Mismatch(
-                f"there is no field {_quoted(name)}{suggestion(name, (*CHANGEABLE, *STATES))}", (name,)
-            )
-    states = {name: raw[name] for name in STATES if name in raw}
-    for name, value in states.items():
-        if not isinstance(value, bool):
-            raise Mismatch("expected true or false", (name,))
-    wanted = {value if name == "drain" else not value for name, value in states.items()}
-    if len(wanted) > 1:
-        raise Mismatch('"drain" and "enabled" contradict each other', ("enabled",))
-    values = read_fields({name: raw[name] for name in raw if name in CHANGEABLE}, CHANGEABLE)
-    return values, wanted.pop() if wanted else None
-
-
-def _quoted(name: object) -> str:
-    text = str(name)[:40]
-    return f'"{text}"' if text.isprintable() else "of this name"

@@ -149,7 +149,8 @@ class DiscoveryConfig(msgspec.Struct, frozen=True):
     allow: Annotated[
         tuple[str, ...],
         Setting(
-            "Networks beside the private and link-local ones that an announced server may be in.",
+            "Networks beside the private and link-local ones that an announced server may be in; "
+            "loopback only if it is named itself.",
             ListOf(NETWORK),
             '["100.64.0.0/10"]',
         ),

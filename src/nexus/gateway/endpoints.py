@@ -21,6 +21,7 @@ from nexus.http.server import Application, Reply, Request
 from nexus.protocol import envelope, requirements
 from nexus.protocol.error_body import render
 from nexus.protocol.headers import (
+    MAX_GATEWAYS,
     X_NEXUS_REQUEST_ID,
     X_NEXUS_VIA,
     X_REQUEST_ID,
@@ -231,10 +232,16 @@ class Gateway:
             )
 
     def _check_loop(self, passed: bytes) -> None:
-        if self.settings.gateway_id in passed_gateways(passed):
+        ids = passed_gateways(passed)
+        if self.settings.gateway_id in ids:
             raise LoopDetected(
                 "This request has passed this gateway before: a backend entry points back at it. "
                 "Remove that backend."
+            )
+        if len(ids) > MAX_GATEWAYS:
+            raise LoopDetected(
+                f"This request has passed more than {MAX_GATEWAYS} gateways: a backend entry of one of them "
+                "points back. Remove that backend."
             )
 
     def _page(self, path: str, request: Request) -> tuple[int, bytes, bytes]:

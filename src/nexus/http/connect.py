@@ -9,6 +9,7 @@ import ssl
 from nexus.domain import Origin
 from nexus.errors import ConnectRefused, ConnectTimeout, TlsFailure, UpstreamError
 from nexus.http.limits import UpstreamLimits
+from nexus.http.metadata import is_metadata_address
 from nexus.http.proxy import Proxies, Proxy, tunnel
 from nexus.http.race import Race
 from nexus.http.resolve import Resolver, interleave
@@ -55,7 +56,8 @@ class Connector:
             seconds: for all of it; 0 for as long as the system takes.
 
         Raises:
-            ConnectRefused: nobody listens, the name is unknown, or the proxy declined.
+            ConnectRefused: nobody listens, the name is unknown or leads to a cloud's metadata
+                service, or the proxy declined.
             ConnectTimeout: the time was up, or this machine could open no socket.
             TlsFailure: no handshake, or a certificate that does not hold.
         """
@@ -70,12 +72,17 @@ class Connector:
 
     async def _reach(self, origin: Origin, proxy: Proxy | None) -> socket.socket:
         host, port = (origin.host, origin.port) if proxy is None else (proxy.host, proxy.port)
+        if is_metadata_address(origin.host):
+            raise _metadata(origin.host)
         try:
             addresses = interleave(await self._resolver.resolve(host, port))
         except OSError as error:
             raise ConnectRefused(f"{host} has no address: {error}") from error
         if not addresses:
             raise ConnectRefused(f"{host} has no address")
+        # Now, with the very addresses that are connected to: an earlier look-up proves nothing.
+        if any(is_metadata_address(str(address.target[0])) for address in addresses):
+            raise _metadata(host)
         return await Race(addresses, self._limits.happy_eyeballs_seconds, self._sockets).run()
 
     async def _attach(
@@ -103,6 +110,10 @@ class Connector:
                 raise _explained(origin, error) from error
             raise
         return connection
+
+
+def _metadata(host: str) -> ConnectRefused:
+    return ConnectRefused(f"{host} leads to a cloud's metadata service, which is never connected to")
 
 
 def _explained(origin: Origin, error: OSError) -> UpstreamError:

@@ -204,22 +204,22 @@ def retry_after(value: bytes | None, wall: float) -> float | None:
 
 
 def passed_gateways(value: bytes | None) -> tuple[str, ...]:
-    """Return the ids in an ``X-Nexus-Via``: the last 8, oldest first."""
+    """Return the ids in an ``X-Nexus-Via``, oldest first: the last 9, of which 8 may be."""
     if not value:
         return ()
     ids = (part.strip() for part in value[-4096:].decode("latin-1").split(","))
-    return tuple(name for name in ids if name)[-MAX_GATEWAYS:]
+    return tuple(name for name in ids if name)[-MAX_GATEWAYS - 1 :]
 
 
 def add_gateway(value: bytes | None, own_id: str) -> bytes:
     """Return an ``X-Nexus-Via`` with this gateway at its end.
 
-    The oldest go first when there are more than 8, so that every loop of up to 8 gateways is met
-    wherever it was entered.
+    The next gateway refuses what has passed more than 8, so that it is seen in every loop, however
+    long: also in one of servers of which nobody knows that they are gateways.
     """
     if not value:
         return own_id.encode("latin-1")
-    passed = passed_gateways(value)[-(MAX_GATEWAYS - 1) :]
+    passed = passed_gateways(value)[-MAX_GATEWAYS:]
     return ", ".join((*passed, own_id)).encode("latin-1")
 
 

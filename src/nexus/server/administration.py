@@ -96,7 +96,7 @@ def administration(
     if not loaded.config.admin.enabled:
         return Administration(operations, None, None)
     operations.restore()
-    fleet.subscribe(operations.give_way)
+    fleet.subscribe(operations.follow_configuration)
     made = one_time_token(
         configured=loaded.admin_token is not None,
         in_container=loaded.wide_bind and in_container(environ),

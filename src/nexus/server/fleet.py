@@ -105,7 +105,7 @@ class Fleet:
         return backend_id in self._leaving
 
     def subscribe(self, listener: Callable[[], None]) -> None:
-        """Call ``listener`` after a backend that somebody configured came, changed or went."""
+        """Call ``listener`` after a configured backend came, changed, began to leave or went."""
         self._listeners.append(listener)
 
     async def examine(self, spec: BackendSpec) -> Verdict | None:
@@ -233,6 +233,8 @@ class Fleet:
             self._forget(backend)
             # One that goes at once is told by whoever removed it, with the reason.
             _log.info("backend is gone", backend=backend.name)
+            # Its place and name are free only now.
+            self._tell(backend.spec)
 
     def _forget(self, backend: Backend) -> None:
         self._leaving.pop(backend.id, None)

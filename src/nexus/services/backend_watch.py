@@ -229,15 +229,16 @@ class BackendWatch:
 
     def _recognised(self, backend: Backend, verdict: Verdict) -> None:
         _log.info("detected", backend=backend.name, type=str(verdict.type), evidence=verdict.evidence)
-        self._become(verdict.type)
+        self._become(verdict.type, verdict.version)
         self._another = True
 
-    def _become(self, backend_type: BackendType) -> None:
-        """Take on a detected dialect, with what follows from it."""
+    def _become(self, backend_type: BackendType, version: str = "") -> None:
+        """Take on a detected dialect, with what follows from it; the version was another server's."""
         adapter = self._tools.adapters[backend_type]
         self._registry.update(
             self._id,
             type=backend_type,
+            version=version,
             slots=adapter.default_slots,
             cloud=adapter.cloud,
             surfaces=surfaces_of(backend_type),

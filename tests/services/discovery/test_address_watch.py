@@ -207,6 +207,14 @@ async def test_a_host_that_must_be_private_is_left_out_when_it_is_public() -> No
             assert list(bench.record.now) == ["good"]
 
 
+async def test_a_name_that_leads_to_a_clouds_metadata_is_left_out() -> None:
+    bench = Bench()
+    bench.names.answer(bad=["169.254.169.254"], mixed=["127.0.0.1", "fd00:ec2::254"], good=["127.0.0.1"])
+    targets = [target((host, 80), key=host) for host in ("bad", "mixed", "good", "169.254.169.254")]
+    async with running(watch(*targets, connect=None), bench):
+        assert list(bench.record.now) == ["good"]
+
+
 async def test_without_connects_a_name_is_seen_as_soon_as_it_has_an_address() -> None:
     port = free_port()
     bench = Bench()

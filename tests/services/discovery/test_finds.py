@@ -271,6 +271,30 @@ async def test_a_sighting_that_goes_asks_for_a_check_and_changes_no_status(sight
                 await w.registry.next_wish()
 
 
+async def test_who_says_goodbye_before_its_door_closes_is_checked_again_until_its_grace_is_over() -> None:
+    async with world(grace=60) as w:
+        w.serve(BOX, 8000)
+        await w.see(mdns("Kitchen", BOX))
+        w.finds.gone(mdns("Kitchen", BOX).key)
+        checked: list[float] = []
+
+        async def count() -> None:
+            while True:
+                await w.registry.next_wish()
+                checked.append(w.clock.now() - began)
+
+        began, counting = w.clock.now(), w.tasks.spawn(count(), "count")
+        for _ in range(20):
+            await w.clock.advance(1)
+            await w.settle()
+        assert checked == [0, 2, 4, 8, 16]
+        await w.see(mdns("Kitchen", BOX))
+        await w.clock.advance(20)
+        await w.settle()
+        assert len(checked) == 5
+        counting.cancel()
+
+
 async def test_a_sighting_that_goes_from_a_configured_backend_asks_for_a_check() -> None:
     async with world() as w:
         w.configure("mine", BOX, 8000)

@@ -17,6 +17,7 @@ from typing import Final
 
 import msgspec
 
+from nexus.http.metadata import is_metadata_address
 from nexus.http.resolve import Address, Resolver
 from nexus.services.discovery.knock import Answer, knock
 from nexus.services.discovery.sightings import Sighting, Sightings
@@ -219,8 +220,10 @@ class AddressWatch:
         return hosts
 
     def _forbidden(self, host: str, port: int, target: Target) -> bool:
-        # One address of a name that is ours spoils the name: a request may take any of them.
-        return self._around.is_self(host, port) or (target.private and not is_private(host))
+        # One such address of a name spoils the name: a request may take any of them.
+        if is_metadata_address(host) or (target.private and not is_private(host)):
+            return True
+        return self._around.is_self(host, port)
 
     def _report(
         self, target: Target, hosts: list[_Host], answers: Mapping[Address, Answer], listeners: Listeners

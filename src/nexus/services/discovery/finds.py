@@ -64,6 +64,7 @@ class Finds:
             examine=self._examiner.examine,
             failed=self._examiner.silent,
             expire=self._expire,
+            doubt=self._doubt,
             grace_seconds=settings.grace_period_seconds,
         )
         self._unsubscribe = tools.registry.subscribe(self._status_changed)

@@ -8,8 +8,9 @@ from typing import Final
 import msgspec
 
 from nexus.domain import DiscoverySource
+from nexus.http.metadata import is_metadata_address
 from nexus.observe.events import EventLog
-from nexus.services.discovery.places import METADATA, Network, acceptable, address_of
+from nexus.services.discovery.places import Network, acceptable
 from nexus.services.discovery.sightings import Sighting
 
 _log: Final = EventLog("discovery")
@@ -65,7 +66,7 @@ class Intake:
     def _left_out(self, sighting: Sighting) -> None:
         """Say once why, for each announced name; addresses may change with every announcement."""
         hosts = [host for host, _ in sighting.addresses]
-        far = next((host for host in hosts if address_of(host) not in METADATA), "")
+        far = next((host for host in hosts if not is_metadata_address(host)), "")
         event = "an announced server is left out, its network is not in [discovery] allow"
         if not far:
             event = "an announced server is left out, it would hand out a cloud's credentials"

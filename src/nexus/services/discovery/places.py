@@ -6,6 +6,8 @@ import ipaddress
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from nexus.http.metadata import is_metadata_address
+
 Place = tuple[str, int]
 """Host and port; places are equal when the same listener answers there."""
 
@@ -31,12 +33,6 @@ LOCAL_NETWORKS: Final[tuple[Network, ...]] = tuple(
 Loopback is none of them: whoever announces it would send us to our own doors, which nobody else
 on the network reaches, and what listens there is found by its port.
 """
-
-METADATA: Final = frozenset(
-    ipaddress.ip_address(text)
-    for text in ("169.254.169.254", "169.254.170.2", "169.254.170.23", "fd00:ec2::254", "fd00:ec2::23")
-)
-"""Where clouds hand credentials to the machine that asks: link-local, and never an inference server."""
 
 
 def address_of(host: str) -> Address | None:
@@ -73,12 +69,18 @@ def acceptable(host: str, port: int, further: Iterable[Network]) -> bool:
     Args:
         host: must be an address: a name could lead anywhere, and elsewhere a moment later.
         port: 1 to 65535.
-        further: networks that the operator allows beside :data:`LOCAL_NETWORKS`.
+        further: networks that the operator allows beside :data:`LOCAL_NETWORKS`. Whoever allows
+            every network does not mean this computer: loopback has to be named itself.
     """
     address = address_of(host)
-    if address is None or not 0 < port < 65536 or address in METADATA:
+    if address is None or not 0 < port < 65536 or is_metadata_address(host):
         return False
-    return any(address in network for network in (*LOCAL_NETWORKS, *further))
+    if address.is_unspecified or address.is_multicast:
+        return False
+    networks = (*LOCAL_NETWORKS, *further)
+    return any(
+        address in network and (network.is_loopback or not address.is_loopback) for network in networks
+    )
 
 
 def preference(host: str) -> int:

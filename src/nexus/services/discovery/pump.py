@@ -15,6 +15,10 @@ AT_ONCE: Final = 8
 AT_ONCE_ANNOUNCED: Final = 6
 """Of these, how many may be servers that only the network tells of: it cannot hold up this computer."""
 
+DOUBT_SECONDS: Final = 2.0
+"""After its last sighting until a server is doubted once more, and twice as long each time after that: who
+says goodbye closes the door only afterwards, and still answers the check that its goodbye brings about."""
+
 
 class Pump:
     """Examines what is due, a few servers at once, and ends what nobody sees any more.
@@ -28,6 +32,7 @@ class Pump:
         examine: examines one server.
         failed: told of a server whose examination raised.
         expire: told of a server whose grace is over.
+        doubt: told now and then of a server in its grace.
 
     Attributes:
         grace_seconds: how long a server is kept after its last sighting.
@@ -43,6 +48,7 @@ class Pump:
         examine: Callable[[Server], Coroutine[Any, Any, None]],
         failed: Callable[[Server], None],
         expire: Callable[[Server], None],
+        doubt: Callable[[Server], None],
         grace_seconds: float,
     ) -> None:
         self._servers = servers
@@ -51,6 +57,7 @@ class Pump:
         self._examine = examine
         self._failed = failed
         self._expire = expire
+        self._doubt = doubt
         self._alarm = Alarm(clock, tasks, self.wake)
         self._turn: asyncio.Handle | None = None
         self._running: dict[asyncio.Task[Any], bool] = {}
@@ -79,15 +86,14 @@ class Pump:
         now = self._clock.now()
         for server in [server for server in self._servers.values() if self._over(server, now)]:
             self._expire(server)
+        gone = {server: server.gone_at for server in self._servers.values() if server.gone_at is not None}
+        for server, since in gone.items():
+            self._doubt_again(server, since, now)
         due = [server for server in self._servers.values() if server.due <= now and server.task is None]
         due.sort(key=lambda server: (server.announced, server.due, server.number))
         left = [server for server in due if not self._start(server)]
         later = [server.due for server in self._servers.values() if server.due > now]
-        later += [
-            server.gone_at + self.grace_seconds
-            for server in self._servers.values()
-            if server.gone_at is not None
-        ]
+        later += [min(since + self.grace_seconds, server.doubt_at) for server, since in gone.items()]
         if (at := min(later, default=math.inf)) < math.inf:
             self._alarm.set(at)
         if not left and not self._running:
@@ -95,6 +101,13 @@ class Pump:
 
     def _over(self, server: Server, now: float) -> bool:
         return server.gone_at is not None and server.gone_at + self.grace_seconds <= now
+
+    def _doubt_again(self, server: Server, since: float, now: float) -> None:
+        if server.doubt_at < since:
+            server.doubt_at = since + DOUBT_SECONDS
+        elif server.doubt_at <= now:
+            server.doubt_at = since + 2 * (now - since)
+            self._doubt(server)
 
     def _start(self, server: Server) -> bool:
         announced = sum(self._running.values())

@@ -60,6 +60,7 @@ class Server:
         tried: targets of the last examination that came to an end.
         crowded: it waits for a place: there are as many backends as may be, or another is where it is.
         gone_at: monotonic seconds at which its last sighting went, or ``None``.
+        doubt_at: while it is gone, monotonic seconds at which it is doubted next.
         task: the examination that runs.
     """
 
@@ -68,6 +69,7 @@ class Server:
         "backend",
         "claimed",
         "crowded",
+        "doubt_at",
         "due",
         "failures",
         "gone_at",
@@ -92,6 +94,7 @@ class Server:
         self.tried: frozenset[tuple[Origin, str]] = frozenset()
         self.crowded = False
         self.gone_at: float | None = None
+        self.doubt_at = -math.inf
         self.task: asyncio.Task[Any] | None = None
 
     @property
