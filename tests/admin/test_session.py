@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
 from tests.registry.fleet import ManualClock
 from tests.support.client import RawReply
 from tests.support.gateway import RunningGateway, Serve
 
 from nexus.admin.sessions import SESSION_SECONDS, SESSIONS_MAX, Sessions
+from nexus.domain import Secret
 
 TOKEN = "correct-horse-battery-staple"
 TOML = '[admin]\ntoken_env = "GATEWAY_ADMIN_TOKEN"\n'
@@ -70,6 +72,19 @@ async def test_a_local_reader_needs_none(start: Serve) -> None:
     through_a_proxy = (await gateway.get("/admin/session", **{"X-Forwarded-For": "10.0.0.1"})).json
     assert (through_a_proxy["authenticated"], through_a_proxy["needs_token"]) == (False, True)
     assert (await login(gateway, **{"X-Forwarded-For": "10.0.0.1"})).status == 403
+
+
+async def test_who_looks_meets_another_door_when_the_token_changes(start: Serve) -> None:
+    gateway = await start(TOML, GATEWAY_ADMIN_TOKEN=TOKEN)
+    app = gateway.nexus.administration.app
+    assert app is not None
+    value = ((await login(gateway)).header("set-cookie") or "").split(";")[0]
+    async with gateway.client() as client:
+        client.send("GET", "/admin/events", headers={"Cookie": value})
+        await client.read_reply(until=1)
+        app.reconfigure(msgspec.structs.replace(app._door, token=Secret("another")))
+        assert (await client.read_reply()).complete
+    assert (await gateway.get("/admin/events", Cookie=value)).status == 401
 
 
 def test_sessions_end_and_are_bounded() -> None:

@@ -44,8 +44,9 @@ class AdminApp:
 
     def reconfigure(self, door: AdminDoor) -> None:
         """Let in by other rules from the next request on; sessions end with their token."""
-        if door.token != self._door.token:
+        if (door.token, door.token_only) != (self._door.token, self._door.token_only):
             self._sessions.clear()
+            self.live.dismiss()
         self._door = door
 
     def admit(self, head: Request) -> None:

@@ -114,11 +114,15 @@ class Live:
         finally:
             self._pages.discard(page)
 
-    async def close(self) -> None:
-        """Send everyone away."""
-        self._closed = True
+    def dismiss(self) -> None:
+        """Send everyone away; who comes again meets the door as it is then."""
         for page in tuple(self._pages):
             self._drop(page)
+
+    async def close(self) -> None:
+        """Send everyone away for good."""
+        self._closed = True
+        self.dismiss()
         await self._tasks.close()
 
     async def _tick(self) -> None:
@@ -135,8 +139,7 @@ class Live:
         finally:
             # Whoever still looks sees the end of the stream instead of a picture that stands still.
             self._ticking = False
-            for page in tuple(self._pages):
-                self._drop(page)
+            self.dismiss()
 
     def _look(self) -> bool:
         """Send what is new of every topic that somebody looks at; tell whether anything was."""
