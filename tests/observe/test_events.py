@@ -21,7 +21,7 @@ def logging_to(path: Path, style: str, level: str = "info", **components: str) -
     """Nexus's logging as ``serve`` sets it up, and how to read what was written."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT)
     writer = LineWriter(descriptor)
-    loggers = [logging.getLogger(name) for name in ("nexus", "asyncio", *(f"nexus.{c}" for c in components))]
+    loggers = [logging.getLogger(name) for name in ("", "nexus", *(f"nexus.{c}" for c in components))]
     before = [(logger.handlers[:], logger.propagate, logger.level) for logger in loggers]
     logs.configure(writer, level, style, components)
 

@@ -1,1 +1,1 @@
-"""Metrics and logs: consumers of domain values."""
+"""Metrics, logs and traces: consumers of domain values."""

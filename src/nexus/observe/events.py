@@ -1,19 +1,21 @@
 """What happens to Nexus itself, as events with fields: ``backend is healthy  backend=gpu models=3``.
 
-Law: one format for these and for what the standard library logs, with nothing but the standard
-library's logging, because a gateway that starts in half a second must not import a terminal
-library to write a line.
+structlog takes them and hands them to the standard library's loggers, so that whoever embeds Nexus or
+tests it sees ordinary records. It is imported with the first line only: commands that log nothing do
+not pay for it.
 """
 
 from __future__ import annotations
 
 import logging
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import MutableMapping
+from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
+if TYPE_CHECKING:
+    from structlog.stdlib import BoundLogger
 
-_FIELDS = "nexus_fields"
+FIELDS: Final = "nexus_fields"
+"""Attribute of a record that holds its event's fields."""
 
 
 class EventLog:
@@ -23,68 +25,37 @@ class EventLog:
         component: such as ``health``; the logger is ``nexus.health``.
     """
 
-    __slots__ = ("_logger",)
+    __slots__ = ("_bound", "_logger")
 
     def __init__(self, component: str) -> None:
         self._logger = logging.getLogger(f"nexus.{component}")
+        self._bound: BoundLogger | None = None
 
     def info(self, event: str, /, **fields: object) -> None:
         """Log what is worth knowing; ``fields`` are JSON-able or have a text."""
-        self._logger.info(event, extra={_FIELDS: fields})
+        if self._logger.isEnabledFor(logging.INFO):
+            self._structured().bind(**fields).info(event)
 
     def warning(self, event: str, /, **fields: object) -> None:
         """Log what an operator should look at."""
-        self._logger.warning(event, extra={_FIELDS: fields})
+        if self._logger.isEnabledFor(logging.WARNING):
+            self._structured().bind(**fields).warning(event)
 
     def error(self, event: str, error: Exception, /, **fields: object) -> None:
         """Log a defect of Nexus with its traceback."""
-        self._logger.error(event, exc_info=error, extra={_FIELDS: fields})
+        self._structured().bind(**fields).error(event, exc_info=error)
+
+    def _structured(self) -> BoundLogger:
+        if self._bound is None:
+            from structlog.stdlib import BoundLogger  # noqa: PLC0415  # see above
+
+            self._bound = BoundLogger(self._logger, [_to_record], {})
+        return self._bound
 
 
-class JsonFormatter(logging.Formatter):
-    """One JSON object a line."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the line; a field never hides who said what when."""
-        line: dict[str, Any] = {
-            **_fields(record),
-            "timestamp": _moment(record),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "event": record.getMessage(),
-        }
-        if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        return msgspec.json.encode(line, enc_hook=str).decode()
-
-
-class PrettyFormatter(logging.Formatter):
-    """One line for people; only a traceback takes more."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the line, in which a backend's words can neither forge a line nor move the cursor."""
-        words = [_moment(record), f"[{record.levelname.lower()}]", printable(record.getMessage())]
-        words += [f"{name}={_shown(value)}" for name, value in _fields(record).items()]
-        line = " ".join(words)
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
-
-
-def printable(text: str) -> str:
-    """Return ``text`` with a replacement character for each one that is not printable."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
-
-
-def _fields(record: logging.LogRecord) -> dict[str, object]:
-    fields: dict[str, object] = getattr(record, _FIELDS, {})
-    return fields
-
-
-def _shown(value: object) -> str:
-    text = "; ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-    return text if text.isprintable() and text and " " not in text else repr(text)
-
-
-def _moment(record: logging.LogRecord) -> str:
-    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+def _to_record(
+    _logger: object, _method: str, event: MutableMapping[str, Any]
+) -> tuple[tuple[str], dict[str, Any]]:
+    """Make the arguments of the standard library's logger (a structlog processor)."""
+    text, error = event.pop("event"), event.pop("exc_info", None)
+    return (text,), {"exc_info": error, "extra": {FIELDS: dict(event)}}

@@ -23,6 +23,7 @@ from nexus.gateway.upstream_request import Targets
 from nexus.http.client import HttpClient
 from nexus.http.resolve import SystemResolver
 from nexus.http.server import HttpServer
+from nexus.observe.mask import Mask
 from nexus.observe.writer import LineWriter
 from nexus.protocol.error_body import render
 from nexus.registry.registry import Registry
@@ -53,10 +54,17 @@ class Nexus:
         writer: takes log lines.
         environ: for proxies of upstream connections, keys of added backends and the state folder.
         clock: the time.
+        mask: keeps keys out of the log; it knows those of added backends, too, from now on.
     """
 
     def __init__(
-        self, loaded: Loaded, writer: LineWriter, environ: Mapping[str, str], clock: Clock | None = None
+        self,
+        loaded: Loaded,
+        writer: LineWriter,
+        environ: Mapping[str, str],
+        clock: Clock | None = None,
+        *,
+        mask: Mask | None = None,
     ) -> None:
         config = loaded.config
         self.loaded = loaded
@@ -76,7 +84,11 @@ class Nexus:
         )
         self._resolver = SystemResolver(self._client_tasks)
         self.client = self._make_client(environ)
-        self.observed = Observed(loaded, self.registry, writer, clock)
+        self.mask = mask or Mask()
+        self.mask.known = lambda: settings.secrets(
+            self.loaded, environ, self.registry, self.administration.one_time_token
+        )
+        self.observed = Observed(loaded, self.registry, writer, clock, self.mask)
         self.exchanges = Exchanges(clock, self.observed.publish)
         self.health = self._make_health()
         targets = Targets(ADAPTERS, self.gateway_id)

@@ -7,7 +7,7 @@ from typing import Final
 
 from nexus.admin.door import token_line
 from nexus.domain import Backend, BackendStatus
-from nexus.observe.events import printable
+from nexus.observe.text import printable
 from nexus.server.compose import Nexus
 from nexus.server.looked import nothing_found
 

@@ -9,8 +9,9 @@ from nexus.domain import BackendStatus
 from nexus.gateway.trail import Trail, TrailScale
 from nexus.observe.history import RequestHistory
 from nexus.observe.hub import OutcomeHub
-from nexus.observe.logs import RequestLog
+from nexus.observe.mask import Mask
 from nexus.observe.metrics import BackendRow, RequestMetrics
+from nexus.observe.request_log import RequestLog
 from nexus.observe.traffic import Traffic
 from nexus.observe.writer import LineWriter
 from nexus.registry.registry import Registry
@@ -26,6 +27,7 @@ class Observed:
         registry: the fleet, for gauges.
         writer: takes log lines.
         clock: the time.
+        mask: keeps keys out of the log.
 
     Attributes:
         metrics: for the scrape page.
@@ -35,10 +37,12 @@ class Observed:
         publish: takes each outcome, with what explains it.
     """
 
-    def __init__(self, loaded: Loaded, registry: Registry, writer: LineWriter, clock: Clock) -> None:
+    def __init__(
+        self, loaded: Loaded, registry: Registry, writer: LineWriter, clock: Clock, mask: Mask
+    ) -> None:
         self._registry = registry
         self.metrics = RequestMetrics(self._backend_rows)
-        self.request_log = RequestLog(writer, loaded.config.logging.format)
+        self.request_log = RequestLog(writer, loaded.config.logging.format, mask)
         self.history: RequestHistory[Trail] = RequestHistory(*settings.history_bounds(loaded), TrailScale())
         self.traffic = Traffic(clock.wall)
         hub = OutcomeHub(

@@ -151,7 +151,7 @@ class Reloader:
             nexus.health.reconfigure(health, periodic=config.health_check.enabled)
         if changes.touches("logging"):
             logging = config.logging
-            logs.configure(self._writer, logging.level, logging.format, logging.component_levels)
+            logs.configure(self._writer, logging.level, logging.format, logging.component_levels, nexus.mask)
             nexus.observed.request_log.restyle(logging.format)
         if changes.touches("history"):
             nexus.observed.history.resize(*settings.history_bounds(nexus.loaded))

@@ -15,7 +15,9 @@ from nexus.config.source import Source
 from nexus.http.limits import raise_open_files
 from nexus.observe import logs
 from nexus.observe.events import EventLog
+from nexus.observe.mask import Mask
 from nexus.observe.writer import LineWriter
+from nexus.server import settings
 from nexus.server.compose import Nexus
 from nexus.server.greeting import Newcomers, fleet, opening
 from nexus.server.reload import Reloader
@@ -47,13 +49,15 @@ def run(loaded: Loaded, source: Source, *, announce: Announce) -> int:
     raise_open_files()
     logging = loaded.config.logging
     writer = LineWriter(sys.stderr.fileno())
-    logs.configure(writer, logging.level, logging.format, logging.component_levels)
+    mask = Mask(lambda: settings.secrets(loaded, os.environ))
+    logs.configure(writer, logging.level, logging.format, logging.component_levels, mask)
+    logs.catch_strays()
     writer.start()
     terminal = Terminal(announce)
     terminal.start()
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_serve(loaded, source, writer, terminal.say))
+            runner.run(_serve(loaded, source, writer, mask, terminal.say))
     finally:
         terminal.close()
         writer.close()
@@ -68,8 +72,8 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-async def _serve(loaded: Loaded, source: Source, writer: LineWriter, announce: Announce) -> None:
-    nexus = Nexus(loaded, writer, os.environ)
+async def _serve(loaded: Loaded, source: Source, writer: LineWriter, mask: Mask, announce: Announce) -> None:
+    nexus = Nexus(loaded, writer, os.environ, mask=mask)
     reloader = Reloader(nexus, source, writer, announce)
     signals = _Signals(reloader.ask)
     signals.install()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from nexus.config.load import Loaded
 from nexus.config.url import is_loopback
+from nexus.domain import Secret
 from nexus.gateway.doors import Doors
 from nexus.gateway.endpoints import GatewaySettings
 from nexus.http.client import Timeouts
 from nexus.http.limits import ServerLimits, UpstreamLimits
+from nexus.registry.registry import Registry
 from nexus.services.backend_watch import HealthSettings
 
 _MB: Final = 1024 * 1024
@@ -74,3 +77,28 @@ def history_bounds(loaded: Loaded) -> tuple[int, int]:
     """Return how many ended requests are kept, and in how many bytes."""
     section = loaded.config.history
     return section.requests, section.max_mb * _MB
+
+
+def secrets(
+    loaded: Loaded,
+    environ: Mapping[str, str],
+    registry: Registry | None = None,
+    token: Secret | None = None,
+) -> Iterator[Secret]:
+    """Return everything that must never be read in a log: of backends that were added, too."""
+    if registry is not None:
+        for backend in registry.snapshot.backends.values():
+            yield from backend.spec.secrets
+    if token is not None:
+        yield token
+    yield from loaded.client_keys
+    if loaded.admin_token is not None:
+        yield loaded.admin_token
+    for spec in loaded.config.backends:
+        yield from spec.secrets
+    # Exporters of traces show what they send (https://opentelemetry.io/docs/specs/otel/protocol/exporter/).
+    for name in ("OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS"):
+        for pair in environ.get(name, "").split(","):
+            value = pair.partition("=")[2].strip()
+            if value:
+                yield Secret(value)

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
 from nexus.domain import DiscoverySource
-from nexus.observe.events import printable
+from nexus.observe.text import printable
 from nexus.services.discovery.sightings import Sighting
 
 MAX_TEXT: Final = 128

@@ -14,11 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nexus.domain import Attempt, BackendType, FailureKind, Outcome, RouteReason, Usage
-from nexus.observe.logs import RequestLog
+from nexus.observe.request_log import RequestLog
 from nexus.observe.writer import LineWriter
 
 SERVED = Attempt("gpu", "gpu-id", "m", status=200, sent=True, first_byte_seconds=0.1, seconds=0.2)
 FAILED = Attempt("old", "old-id", "m", FailureKind.SERVER_ERROR, 500, "out of memory", sent=True)
+
+LEFT = Attempt("gpu", "gpu-id", "m", FailureKind.CLIENT_CLOSED, sent=True)
 
 Log = Callable[..., list[str]]
 
@@ -32,7 +34,7 @@ def log(tmp_path: Path) -> Log:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         writer = LineWriter(descriptor)
         request_log = RequestLog(writer, style)
-        request_log._enabled = True
+        request_log._infos = request_log._warnings = True
         for outcome in outcomes:
             request_log.observe(outcome)
         writer.close()
@@ -59,6 +61,7 @@ def test_a_line_has_every_field_in_its_order(log: Log) -> None:
             started_at=1_790_000_000.25,
             first_byte_seconds=0.123_456_7,
             seconds=1.5,
+            overhead_seconds=0.000_035_2,
         )
     )
     assert list(json.loads(line).items()) == [
@@ -78,8 +81,10 @@ def test_a_line_has_every_field_in_its_order(log: Log) -> None:
         ("reason", "capability-match"),
         ("prompt_tokens", 30),
         ("completion_tokens", 10),
+        ("estimated_tokens", None),
         ("first_byte_seconds", 0.123457),
         ("seconds", 1.5),
+        ("overhead_seconds", 0.000035),
         ("streamed", False),
         ("client_closed", False),
         ("failures", []),
@@ -111,7 +116,8 @@ def test_failed_attempts_are_told_and_make_a_warning(log: Log) -> None:
         (outcome(status=503), "warning"),
         (outcome(FAILED, status=502), "warning"),
         (outcome(FAILED), "warning"),
-        (outcome(FAILED, client_closed=True), "info"),
+        (outcome(LEFT, status=499, client_closed=True), "info"),
+        (outcome(FAILED, LEFT, status=499, client_closed=True), "warning"),
     ],
 )
 def test_the_level(log: Log, ended: Outcome, level: str) -> None:
@@ -128,7 +134,7 @@ def test_moments_in_any_order(walls: list[float]) -> None:
             lines.append(line)
 
     request_log = RequestLog(Kept(-1), "json")
-    request_log._enabled = True
+    request_log._infos = request_log._warnings = True
     for wall in walls:
         request_log.observe(outcome(started_at=wall))
     for wall, line in zip(walls, lines, strict=True):
@@ -146,7 +152,7 @@ def test_seconds_are_told_to_the_microsecond(seconds: float) -> None:
             lines.append(line)
 
     request_log = RequestLog(Kept(-1), "json")
-    request_log._enabled = True
+    request_log._infos = request_log._warnings = True
     request_log.observe(outcome(seconds=seconds, first_byte_seconds=seconds))
     line = json.loads(lines[0])
     assert line["seconds"] == line["first_byte_seconds"]
