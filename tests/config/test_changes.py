@@ -15,12 +15,12 @@ from nexus.config.schema import (
     Config,
     DiscoveryConfig,
     HealthCheckConfig,
-    LoggingConfig,
     RoutingConfig,
     ServerConfig,
     TimeoutsConfig,
     WeightsConfig,
 )
+from nexus.config.telling import LoggingConfig
 from nexus.domain import BackendSpec, BackendType, ModelOverride, Origin, Secret, Strategy
 
 _words = st.sampled_from(["a", "b", "c", "llama3:8b", "gpt-*"])

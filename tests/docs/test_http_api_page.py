@@ -77,9 +77,3 @@ def test_the_limits_are_those_in_force() -> None:
         f"slow client | {upstream.stream_buffer // 1024} KB",
     ):
         assert told in text
-
-
-def test_every_component_that_logs_is_named() -> None:
-    source = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "src/nexus").rglob("*.py"))
-    loggers = set(re.findall(r'(?:getLogger\("nexus\.|EventLog\(")(\w+)', source))
-    assert loggers <= quoted(section("docs/troubleshooting.md", "## Logs"))

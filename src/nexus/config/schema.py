@@ -12,12 +12,12 @@ from typing import Annotated, Final
 
 import msgspec
 
-from nexus.config.formats import COMPONENT, GLOB, HOST, MDNS, MODEL, NETWORK, ORIGIN, PEER, VARIABLE
+from nexus.config.formats import GLOB, HOST, MDNS, MODEL, NETWORK, ORIGIN, PEER, VARIABLE
 from nexus.config.kinds import Choice, FileName, Flag, ListOf, MapOf, Seconds, Setting, Tables, Whole
+from nexus.config.telling import LoggingConfig
 from nexus.domain import BackendSpec, FallbackChains, Strategy, Weights
 
 _EMPTY: Final[Mapping[str, str]] = MappingProxyType({})
-_LEVELS: Final = ("debug", "info", "warning", "error")
 
 
 class ServerConfig(msgspec.Struct, frozen=True):
@@ -250,19 +250,6 @@ class RoutingConfig(msgspec.Struct, frozen=True):
             '"llama3:70b" = ["qwen2:72b", "mixtral:8x7b"]',
         ),
     ] = MappingProxyType({})
-
-
-class LoggingConfig(msgspec.Struct, frozen=True):
-    """What Nexus says about its work."""
-
-    level: Annotated[str, Setting("Least level that is logged.", Choice(_LEVELS))] = "info"
-    format: Annotated[
-        str, Setting("Lines for people or objects for machines.", Choice(("pretty", "json")))
-    ] = "pretty"
-    component_levels: Annotated[
-        Mapping[str, str],
-        Setting("Component to a level of its own.", MapOf(COMPONENT, Choice(_LEVELS)), '"http" = "debug"'),
-    ] = _EMPTY
 
 
 class HistoryConfig(msgspec.Struct, frozen=True):

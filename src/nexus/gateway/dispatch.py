@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -49,6 +50,9 @@ class Dispatcher:
         targets: what requests to each backend share.
         timeouts: of each attempt.
         clock, rng: injected time and randomness.
+
+    Attributes:
+        relay: makes what receives an attempt's reply.
     """
 
     __slots__ = (
@@ -59,6 +63,7 @@ class Dispatcher:
         "_rng",
         "_targets",
         "_timeouts",
+        "relay",
     )
 
     def __init__(
@@ -77,6 +82,7 @@ class Dispatcher:
         self._clock = clock
         self._rng = rng
         self._consequences = Consequences(registry, clock)
+        self.relay: Callable[..., Relay] = Relay
 
     def set_timeouts(self, timeouts: Timeouts) -> None:
         """Give attempts that begin from now on other time limits."""
@@ -131,7 +137,7 @@ class Dispatcher:
         request = target.request(exchange.request, exchange.request_id, body)
         lease = self._registry.lease(candidate)
         lines = attempt_lines(target.named, decision, exchange)
-        relay = Relay(exchange, lease, target.adapter, self._clock, lines, body)
+        relay = self.relay(exchange, lease, target.adapter, self._clock, lines, body)
         try:
             with lease:
                 try:

@@ -60,6 +60,7 @@ class Exchange(Stepped):
         decision: the last one, or ``None``.
         attempts: ended leases in order.
         cause: why the exchange was cut from outside, or ``None``.
+        said: the beginning of the reply's words, while content is logged.
         trail: what is kept for those who ask later.
     """
 
@@ -76,6 +77,7 @@ class Exchange(Stepped):
         "reply",
         "request",
         "request_id",
+        "said",
         "started",
         "status",
         "streamed",
@@ -118,6 +120,7 @@ class Exchange(Stepped):
         self.first_byte: float | None = None
         self.bytes_out = 0
         self.trail = Trail()
+        self.said: object | None = None
         reply.on_departed = self._departed
         reply.on_stalled = self._stalled
 

@@ -24,14 +24,16 @@ class Exchanges:
 
     Attributes:
         running: entered and not yet left.
+        also: called after that, with the exchange itself, while content is logged.
     """
 
-    __slots__ = ("_clock", "_publish", "running")
+    __slots__ = ("_clock", "_publish", "also", "running")
 
     def __init__(self, clock: Clock, publish: Callable[[Outcome, Trail], None]) -> None:
         self._clock = clock
         self._publish = publish
         self.running: set[Exchange] = set()
+        self.also: Callable[[Outcome, Exchange], None] | None = None
 
     def ended(self, exchange: Exchange) -> None:
         """Publish the one outcome of an exchange that was left."""
@@ -40,6 +42,8 @@ class Exchanges:
             ended = summary.outcome(exchange, self._clock.now())
             exchange.trail.scanner = None
             self._publish(ended, exchange.trail)
+            if self.also is not None:
+                self.also(ended, exchange)
         except Exception:  # noqa: BLE001  # else raised in whoever steps it: a closing connection, a shutdown
             _log.exception("the outcome of a request could not be published")
 

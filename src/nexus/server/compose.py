@@ -100,6 +100,7 @@ class Nexus:
         self.dispatcher = Dispatcher(
             self.registry, self.client, targets, settings.timeouts(loaded), clock, self._rng
         )
+        self.log_content()
         self.gateway = self._gateway()
         limits = settings.server_limits(loaded)
         self._server = HttpServer(self.gateway, limits, clock, self._watch, self._request_tasks, render)
@@ -204,6 +205,10 @@ class Nexus:
     async def _first_round(self) -> None:
         await self.first_round()
         self.lifecycle.checked = True
+
+    def log_content(self) -> None:
+        """Log what is asked and answered, or stop doing so, as the configuration says now."""
+        settings.log_content(self.loaded, self.dispatcher, self.exchanges)
 
     def _make_client(self, environ: Mapping[str, str]) -> HttpClient:
         return HttpClient(

@@ -8,8 +8,12 @@ from typing import Final
 from nexus.config.load import Loaded
 from nexus.config.url import is_loopback
 from nexus.domain import Secret
+from nexus.gateway.content import ContentLog
+from nexus.gateway.dispatch import Dispatcher
 from nexus.gateway.doors import Doors
 from nexus.gateway.endpoints import GatewaySettings
+from nexus.gateway.exchanges import Exchanges
+from nexus.gateway.relay import Relay
 from nexus.http.client import Timeouts
 from nexus.http.limits import ServerLimits, UpstreamLimits
 from nexus.registry.registry import Registry
@@ -77,6 +81,16 @@ def history_bounds(loaded: Loaded) -> tuple[int, int]:
     """Return how many ended requests are kept, and in how many bytes."""
     section = loaded.config.history
     return section.requests, section.max_mb * _MB
+
+
+def log_content(loaded: Loaded, dispatcher: Dispatcher, exchanges: Exchanges) -> None:
+    """Have what is asked and answered logged from the next attempt on, or not any more."""
+    section = loaded.config.logging
+    if section.enable_content_logging:
+        content = ContentLog(section.content_bytes)
+        dispatcher.relay, exchanges.also = content.relay, content.observe
+    else:
+        dispatcher.relay, exchanges.also = Relay, None
 
 
 def secrets(
