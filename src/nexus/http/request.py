@@ -59,6 +59,10 @@ class Request(msgspec.Struct, eq=False):
     received_at: float = 0.0
     memo: HeadMemo | None = None
 
+    def __repr__(self) -> str:
+        # Its headers, query and body may hold credentials, and a traceback may hold this.
+        return f"Request({self.method!r}, {self.path!r})"
+
     def header(self, name: bytes) -> bytes | None:
         """A field's value by its lower-case name; repeated fields are joined by ``, `` (RFC 9110 5.3)."""
         return self.fields.get(name)

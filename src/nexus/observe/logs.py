@@ -6,11 +6,12 @@ import logging
 import sys
 import threading
 from collections.abc import Mapping
+from functools import partial
 from typing import Final
 
-from nexus.observe.events import EventLog
+from nexus.observe.events import FIELDS, EventLog
 from nexus.observe.mask import Mask
-from nexus.observe.writer import LineWriter
+from nexus.observe.writer import DROPPED, LineWriter
 
 _LEVELS: Final[Mapping[str, int]] = {
     "debug": logging.DEBUG,
@@ -57,7 +58,9 @@ def configure(
     """
     from nexus.observe.lines import formatter  # noqa: PLC0415  # brings structlog
 
-    handler = _WriterHandler(writer, formatter(style, mask or Mask()))
+    lines = formatter(style, mask or Mask())
+    handler = _WriterHandler(writer, lines)
+    writer.notice = partial(_dropped, lines)
     nexus = logging.getLogger("nexus")
     nexus.handlers[:] = [handler]
     nexus.propagate = False
@@ -71,6 +74,13 @@ def configure(
             logger.setLevel(logging.NOTSET)
     for component, component_level in component_levels.items():
         logging.getLogger(f"nexus.{component}").setLevel(_LEVELS[component_level])
+
+
+def _dropped(lines: logging.Formatter, lost: int) -> bytes:
+    """Make the line that says how many are missing; the writer itself writes it, so that it is not lost."""
+    record = logging.makeLogRecord({"name": "nexus.server", "msg": DROPPED, FIELDS: {"count": lost}})
+    record.levelno, record.levelname = logging.WARNING, "WARNING"
+    return lines.format(record).encode() + b"\n"
 
 
 def catch_strays() -> None:

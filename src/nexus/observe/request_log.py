@@ -20,6 +20,7 @@ from nexus.observe.writer import LineWriter
 _encode_lines: Final = msgspec.json.Encoder().encode_lines
 _Failures = Sequence[dict[str, Any]]
 _NO_FAILURES: Final[_Failures] = ()
+_LONGEST_NAME: Final = 500
 # No failure, or the client's doing.
 _LEFT: Final = frozenset({None, FailureKind.CLIENT_CLOSED, FailureKind.CLIENT_STALLED})
 
@@ -132,7 +133,7 @@ def _json_line(outcome: Outcome, moment: str, level: str, failures: _Failures) -
         "request",
         outcome.request_id,
         outcome.surface,
-        outcome.model,
+        outcome.model if len(outcome.model) <= _LONGEST_NAME else _cut(outcome.model),
         outcome.served_model,
         outcome.backend,
         # As plain text: of an enumeration's member the encoder asks the value, at three times the price.
@@ -163,7 +164,7 @@ def _json_line(outcome: Outcome, moment: str, level: str, failures: _Failures) -
 
 
 def _pretty_line(outcome: Outcome, moment: str, level: str, failures: _Failures) -> bytes:
-    where = f"{outcome.backend or '-'} {outcome.served_model or outcome.model or '-'}"
+    where = f"{outcome.backend or '-'} {outcome.served_model or _cut(outcome.model) or '-'}"
     text = (
         f"{moment} [{level}] {outcome.status} {outcome.surface} {where} "
         f"{outcome.seconds * 1000:.1f}ms id={outcome.request_id}{_tokens(outcome)}"
@@ -173,12 +174,17 @@ def _pretty_line(outcome: Outcome, moment: str, level: str, failures: _Failures)
     if outcome.client_closed:
         text += " client-gone"
     if outcome.model != outcome.served_model and outcome.served_model:
-        text += f" asked={outcome.model}"
+        text += f" asked={_cut(outcome.model)}"
     if outcome.error:
         text += f" error={outcome.error}"
     for failure in failures:
         text += f" | {failure['backend']}: {failure['cause']} {failure['message']}".rstrip()
     return printable(text).encode("utf-8", "replace") + b"\n"
+
+
+def _cut(name: str) -> str:
+    """Return a name that a client chose, of any length, so short that it floods no log."""
+    return name if len(name) <= _LONGEST_NAME else name[:_LONGEST_NAME] + "\N{HORIZONTAL ELLIPSIS}"
 
 
 def _tokens(outcome: Outcome) -> str:

@@ -8,9 +8,11 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 MAX_PENDING_BYTES: Final = 4 * 1024 * 1024
+DROPPED: Final = "log lines were dropped because the log was not read"
 _FLUSH_SECONDS: Final = 0.2
 
 
@@ -20,6 +22,10 @@ class LineWriter:
     Args:
         descriptor: where lines go, such as 2 for stderr; it stays open.
         max_pending_bytes: held while the descriptor takes nothing.
+
+    Attributes:
+        dropped: lines that did not fit.
+        notice: makes the line that says how many were dropped since the last one.
     """
 
     def __init__(self, descriptor: int, max_pending_bytes: int = MAX_PENDING_BYTES) -> None:
@@ -32,6 +38,7 @@ class LineWriter:
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
         self.dropped = 0
+        self.notice: Callable[[int], bytes] = lambda lost: b"%b: %d\n" % (DROPPED.encode(), lost)
 
     def start(self) -> None:
         """Start the thread; it does not keep the process alive."""
@@ -69,7 +76,7 @@ class LineWriter:
         lost = self.dropped - self._told
         if lost:
             self._told += lost
-            data += b"nexus: %d log lines were dropped because the log was not read\n" % lost
+            data += self.notice(lost)
         if data:
             _write_all(self._descriptor, data)
         # Each counter has one writing thread, so no lock is needed.

@@ -13,6 +13,9 @@ MOST_CHARACTERS: Final = 500
 
 _READ: Final = 8_000
 _KEY: Final = "[key]"
+_CUT: Final = "…"
+# So much of a key's beginning tells something.
+_TELLING: Final = 4
 _ADDRESS: Final = "[address]"
 # Line ends and other controls, and characters that reorder or hide text.
 _CONTROLS: Final = re.compile(
@@ -51,9 +54,7 @@ def quote(text: str, secrets: Iterable[Secret] = ()) -> str:
         text: the backend's own words.
         secrets: keys and header values that were sent to it.
     """
-    for secret in sorted((secret.reveal() for secret in secrets), key=len, reverse=True):
-        if secret.strip():
-            text = text.replace(secret, _KEY)
+    text = without(text, secrets)
     text = _CONTROLS.sub(" ", text[:_READ]).strip()
     text = _KEYS[0].sub(rf"\1 {_KEY}", text)
     text = _KEYS[1].sub(rf"\1\2{_KEY}", text)
@@ -63,7 +64,22 @@ def quote(text: str, secrets: Iterable[Secret] = ()) -> str:
     text = _IPV6.sub(_ipv6, text)
     text = _HOST_PORT.sub(_ADDRESS, text)
     if len(text) > MOST_CHARACTERS:
-        return text[: MOST_CHARACTERS - 1].rstrip() + "…"
+        return text[: MOST_CHARACTERS - 1].rstrip() + _CUT
+    return text
+
+
+def without(text: str, secrets: Iterable[Secret]) -> str:
+    """Return ``text`` without the given secrets, nor the beginning of one where a quotation was cut."""
+    for secret in sorted((secret.reveal() for secret in secrets), key=len, reverse=True):
+        if not secret.strip():
+            continue
+        text = text.replace(secret, _KEY)
+        if text.endswith(_CUT):
+            said = text.removesuffix(_CUT)
+            for length in range(len(secret) - 1, _TELLING - 1, -1):
+                if said.endswith(secret[:length]):
+                    text = said[:-length] + _KEY + _CUT
+                    break
     return text
 
 

@@ -20,6 +20,7 @@ from nexus.domain import Backend, BackendSpec, BackendStatus, BackendType, Disco
 from nexus.gateway.upstream_request import Targets
 from nexus.http.client import HttpClient
 from nexus.observe.events import EventLog
+from nexus.protocol.quote import without
 from nexus.protocol.surfaces import surfaces_of
 from nexus.registry.registry import Registry
 from nexus.services.health import HealthService
@@ -111,9 +112,11 @@ class Fleet:
     async def examine(self, spec: BackendSpec) -> Verdict | None:
         """Ask a server what it is, and nothing more; ``None`` when it does not answer."""
         probe = self._make_probe(spec, EXAMINE_SECONDS)
-        return known_host(spec.origin) or await detect(
+        verdict = known_host(spec.origin) or await detect(
             probe, api_root=spec.api_root, native_root=spec.native_root
         )
+        # A server may repeat the key that it was asked with.
+        return verdict and msgspec.structs.replace(verdict, evidence=without(verdict.evidence, spec.secrets))
 
     async def look(self, spec: BackendSpec) -> Look | None:
         """Ask a server what it is and has, so that it can serve from the moment it is registered.
@@ -131,6 +134,7 @@ class Fleet:
                 return None
             kind = verdict.type
         report = await self._adapters[kind].poll(self._make_probe(spec, None), {})
+        report = msgspec.structs.replace(report, reason=without(report.reason, spec.secrets))
         return Look(spec.type or report.type or kind, report)
 
     def put(self, spec: BackendSpec, kind: BackendType | None = None, look: Look | None = None) -> Backend:
