@@ -19,6 +19,7 @@ def _names(requirements: list[str]) -> list[str]:
     [
         ("## At run time", _SETTINGS["project"]["dependencies"]),
         ("## For the demo (extra `demo`)", _SETTINGS["project"]["optional-dependencies"]["demo"]),
+        ("## For traces (extra `otel`)", _SETTINGS["project"]["optional-dependencies"]["otel"]),
         ("## For development", _SETTINGS["dependency-groups"]["dev"]),
         ("## To build", [*_SETTINGS["build-system"]["requires"], "editables", "uv"]),
     ],

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.client import RawReply
+from tests.support.collector import collector
 from tests.support.fixtures import fleet
 from tests.support.gateway import chat_body
 from tests.support.process import NexusProcess, clean_environ, until
@@ -89,17 +90,17 @@ def toml_of(*backends: tuple[str, str, str], value: str = VALUE) -> str:
     ]
     return (
         '[admin]\ntoken_env = "CANARY_ADMIN"\n[health_check]\ninterval_seconds = 1\nfailure_threshold = 1\n'
-        "[logging]\nenable_content_logging = true\n" + "".join(tables)
+        "[tracing]\nenabled = true\n[logging]\nenable_content_logging = true\n" + "".join(tables)
     )
 
 
 @contextmanager
-def running(folder: Path, style: str, text: str) -> Iterator[NexusProcess]:
+def running(folder: Path, style: str, text: str, **more: str) -> Iterator[NexusProcess]:
     (folder / "patched").mkdir()
     (folder / "patched" / "sitecustomize.py").write_text(DEFECT)
     (folder / "nexus.toml").write_text(text)
     quiet = {"NEXUS_LOG_LEVEL": "debug", "NEXUS_LOG_FORMAT": style, "PYTHONPATH": str(folder / "patched")}
-    environ = clean_environ(folder, **KEYS, **quiet)
+    environ = clean_environ(folder, **KEYS, **quiet, **more)
     nexus = NexusProcess(["-p", "0"], folder, environ)
     try:
         nexus.wait_announced()
@@ -182,7 +183,10 @@ async def test_no_key_comes_out(fleet: FakeFleet, tmp_path: Path, style: str) ->
     bad = await fleet.add("vllm", models=[FakeModel("m"), FakeModel("explode")])
     good = await fleet.add("vllm", models=[FakeModel("m"), FakeModel("explode")])
     spare = await fleet.add("vllm", models=[FakeModel("m")])
-    with running(tmp_path, style, toml(bad, good)) as nexus:
+    with (
+        collector() as found,
+        running(tmp_path, style, toml(bad, good), OTEL_EXPORTER_OTLP_ENDPOINT=found.url) as nexus,
+    ):
         await until(lambda: counted(nexus)["healthy"] == 2)
         replies = await drive(nexus, bad, good)
         await until(lambda: counted(nexus)["unhealthy"] > 0)
@@ -202,6 +206,8 @@ async def test_no_key_comes_out(fleet: FakeFleet, tmp_path: Path, style: str) ->
         assert leaked(f"{reply.status} {reply.headers!r} {reply.body.decode()}") == []
     assert leaked(log) == []
     assert leaked(out) == []
+    assert len(found.spans) > 20
+    assert leaked(str(found.spans)) == []
 
 
 @pytest.mark.parametrize("arguments", [["config", "show"], ["config", "show", "--json"], ["config", "check"]])

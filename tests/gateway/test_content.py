@@ -66,5 +66,5 @@ async def test_off_nothing_of_it_exists(
     await gateway.outcome()
     assert lines(caplog) == []
     assert gateway.nexus.dispatcher.relay is Relay
-    assert gateway.nexus.exchanges.also is None
+    assert gateway.nexus.exchanges.also == ()
     assert not [one for one in gc.get_objects() if isinstance(one, Said)]

@@ -31,6 +31,7 @@ RESTART: Final = frozenset(
         "upstream.idle_seconds",
         "upstream.max_connections",
         "admin.enabled",
+        "tracing.enabled",
     }
 )
 """Settings that are read once, when the process starts."""

@@ -14,7 +14,7 @@ import msgspec
 
 from nexus.config.formats import GLOB, HOST, MDNS, MODEL, NETWORK, ORIGIN, PEER, VARIABLE
 from nexus.config.kinds import Choice, FileName, Flag, ListOf, MapOf, Seconds, Setting, Tables, Whole
-from nexus.config.telling import LoggingConfig
+from nexus.config.telling import LoggingConfig, TracingConfig
 from nexus.domain import BackendSpec, FallbackChains, Strategy, Weights
 
 _EMPTY: Final[Mapping[str, str]] = MappingProxyType({})
@@ -276,3 +276,4 @@ class Config(msgspec.Struct, frozen=True):
     ] = ()
     logging: LoggingConfig = LoggingConfig()
     history: HistoryConfig = HistoryConfig()
+    tracing: TracingConfig = TracingConfig()

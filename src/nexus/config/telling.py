@@ -1,4 +1,4 @@
-"""The settings of logs: what Nexus tells others about its work."""
+"""The settings of logs and traces: what Nexus tells others about its work."""
 
 from __future__ import annotations
 
@@ -32,3 +32,14 @@ class LoggingConfig(msgspec.Struct, frozen=True):
         Mapping[str, str],
         Setting("Component to a level of its own.", MapOf(COMPONENT, Choice(_LEVELS)), '"http" = "debug"'),
     ] = _EMPTY
+
+
+class TracingConfig(msgspec.Struct, frozen=True):
+    """A trace of each request, by OpenTelemetry."""
+
+    enabled: Annotated[
+        bool,
+        Setting(
+            "Export traces as the `OTEL_*` variables say; needs `pip install 'nexus-gateway[otel]'`.", Flag()
+        ),
+    ] = False

@@ -134,7 +134,7 @@ class Dispatcher:
         target = self._targets.of(backend, exchange.surface)
         exchange.decision = decision
         body = envelope.edited(model=candidate.model.native_id, fixes=target.fixes)
-        request = target.request(exchange.request, exchange.request_id, body)
+        request = target.request(exchange.request, exchange.request_id, body, exchange.trail.trace)
         lease = self._registry.lease(candidate)
         lines = attempt_lines(target.named, decision, exchange)
         relay = self.relay(exchange, lease, target.adapter, self._clock, lines, body)

@@ -18,6 +18,7 @@ from nexus.gateway.exchanges import Exchanges
 from nexus.gateway.keepalive import KeepAlive
 from nexus.gateway.pages import Pages
 from nexus.http.server import Application, Reply, Request
+from nexus.observe.tracing import Tracer
 from nexus.protocol import envelope, requirements
 from nexus.protocol.error_body import render
 from nexus.protocol.headers import (
@@ -77,6 +78,7 @@ class Gateway:
         make_id: makes a request id.
         base_url: what clients set, without ``/v1``; known once the port is bound.
         admin: answers ``/admin`` and everything below it, with doors of its own.
+        tracer: gives each request its identity in a trace, while tracing is on.
     """
 
     __slots__ = (
@@ -90,6 +92,7 @@ class Gateway:
         "_pages",
         "_registry",
         "_state",
+        "_tracer",
         "_watch",
         "settings",
     )
@@ -108,6 +111,7 @@ class Gateway:
         make_id: Callable[[], str],
         base_url: Callable[[], str],
         admin: Application | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
         self._registry = registry
         self._dispatcher = dispatcher
@@ -121,6 +125,7 @@ class Gateway:
         self._make_id = make_id
         self._base_url = base_url
         self._admin = admin
+        self._tracer = tracer
 
     def reconfigure(self, settings: GatewaySettings) -> None:
         """Go by other doors and limits from the next request on."""
@@ -181,6 +186,8 @@ class Gateway:
         if surface is not None:
             name = request_id(request.fields.get(_REQUEST_ID), self._make_id)
             exchange = Exchange(self._exchanges, request, reply, surface, name, self._clock.wall(), cors)
+            if self._tracer is not None:
+                exchange.trail.trace = self._tracer.begin(request.fields)
             exchange.run(self._serve(exchange))
             return None
         if (admin := self._admin_of(request)) is not None:

@@ -24,7 +24,7 @@ class Exchanges:
 
     Attributes:
         running: entered and not yet left.
-        also: called after that, with the exchange itself, while content is logged.
+        also: who wants the exchange itself, too: nobody, unless content is logged or requests are traced.
     """
 
     __slots__ = ("_clock", "_publish", "also", "running")
@@ -33,7 +33,7 @@ class Exchanges:
         self._clock = clock
         self._publish = publish
         self.running: set[Exchange] = set()
-        self.also: Callable[[Outcome, Exchange], None] | None = None
+        self.also: tuple[Callable[[Outcome, Exchange], None], ...] = ()
 
     def ended(self, exchange: Exchange) -> None:
         """Publish the one outcome of an exchange that was left."""
@@ -42,8 +42,8 @@ class Exchanges:
             ended = summary.outcome(exchange, self._clock.now())
             exchange.trail.scanner = None
             self._publish(ended, exchange.trail)
-            if self.also is not None:
-                self.also(ended, exchange)
+            for listener in self.also:
+                listener(ended, exchange)
         except Exception:  # noqa: BLE001  # else raised in whoever steps it: a closing connection, a shutdown
             _log.exception("the outcome of a request could not be published")
 

@@ -6,6 +6,7 @@ from bisect import bisect_left
 from typing import Final
 
 from nexus.domain import GAP_BUCKETS, Gaps, Outcome, Requirements
+from nexus.observe.tracing import Trace
 from nexus.protocol.sse import SseScanner
 from nexus.routing.decision import Decision, Refusal
 from nexus.routing.plan import Plan
@@ -54,6 +55,7 @@ class Trail:
         decision_seconds: spent on decisions.
         sent_seconds: from the newest decision to the bytes sent on, or ``None``.
         relayed_seconds: from the reply's first bytes read to their being written, or ``None``.
+        trace: its identity in a distributed trace, while tracing is on.
     """
 
     __slots__ = (
@@ -65,6 +67,7 @@ class Trail:
         "relayed_seconds",
         "scanner",
         "sent_seconds",
+        "trace",
         "turn",
     )
 
@@ -73,6 +76,7 @@ class Trail:
         self.decisions: list[Decision | Refusal] = []
         self.scanner: SseScanner | None = None
         self.pace: Pace | None = None
+        self.trace: Trace | None = None
         self.turn = 0.0
         self.read_seconds = 0.0
         self.decision_seconds = 0.0

@@ -14,6 +14,7 @@ from nexus.backends.base import Adapter
 from nexus.domain import Backend, BackendType
 from nexus.gateway.attempt_headers import backend_lines
 from nexus.http.server import Request
+from nexus.observe.tracing import TRACEPARENT, Trace
 from nexus.protocol.headers import FORWARDED, X_NEXUS_VIA, add_gateway
 from nexus.protocol.surfaces import Surface
 
@@ -21,6 +22,8 @@ _USER_AGENT: Final = f"nexus/{__version__}"
 _VIA_LOWER: Final = X_NEXUS_VIA.lower()
 _REQUEST_ID: Final = b"\r\nX-Request-Id: "
 _VIA: Final = b"\r\n" + X_NEXUS_VIA + b": "
+_TRACEPARENT: Final = b"\r\n" + TRACEPARENT + b": "
+_NOTHING: Final[frozenset[bytes]] = frozenset()
 _END: Final = b"\r\n\r\n"
 
 
@@ -46,20 +49,25 @@ class Target:
         self._gateway_id = gateway_id
         self._via = gateway_id.encode()
 
-    def request(self, request: Request, request_id: str, body: bytes) -> bytes:
+    def request(self, request: Request, request_id: str, body: bytes, trace: Trace | None = None) -> bytes:
         """Return head and body for one attempt.
 
         Args:
             request: the client's request, for the headers on the allow-list.
             request_id: sent as ``X-Request-Id``.
             body: the bytes to send, already edited.
+            trace: of the request, while tracing is on: the attempt becomes the parent of what is
+                traced behind it, in place of the client's span.
         """
         fields = request.fields
         parts = [self._prefix, b"%d" % len(body), _REQUEST_ID, request_id.encode()]
         if not self._forwarded.isdisjoint(fields):
+            replaced = trace.replaced if trace is not None else _NOTHING
             for name in self._forwarded:
-                if name in fields:
+                if name in fields and name not in replaced:
                     parts += (b"\r\n", name, b": ", fields[name])
+        if trace is not None:
+            parts += (_TRACEPARENT, trace.attempt())
         passed = fields.get(_VIA_LOWER)
         parts += (_VIA, self._via if passed is None else add_gateway(passed, self._gateway_id), _END, body)
         return b"".join(parts)

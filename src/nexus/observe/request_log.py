@@ -133,7 +133,7 @@ def _json_line(outcome: Outcome, moment: str, level: str, failures: _Failures) -
         "request",
         outcome.request_id,
         outcome.surface,
-        outcome.model if len(outcome.model) <= _LONGEST_NAME else _cut(outcome.model),
+        outcome.model if len(outcome.model) <= _LONGEST_NAME else cut_name(outcome.model),
         outcome.served_model,
         outcome.backend,
         # As plain text: of an enumeration's member the encoder asks the value, at three times the price.
@@ -164,7 +164,7 @@ def _json_line(outcome: Outcome, moment: str, level: str, failures: _Failures) -
 
 
 def _pretty_line(outcome: Outcome, moment: str, level: str, failures: _Failures) -> bytes:
-    where = f"{outcome.backend or '-'} {outcome.served_model or _cut(outcome.model) or '-'}"
+    where = f"{outcome.backend or '-'} {outcome.served_model or cut_name(outcome.model) or '-'}"
     text = (
         f"{moment} [{level}] {outcome.status} {outcome.surface} {where} "
         f"{outcome.seconds * 1000:.1f}ms id={outcome.request_id}{_tokens(outcome)}"
@@ -174,7 +174,7 @@ def _pretty_line(outcome: Outcome, moment: str, level: str, failures: _Failures)
     if outcome.client_closed:
         text += " client-gone"
     if outcome.model != outcome.served_model and outcome.served_model:
-        text += f" asked={_cut(outcome.model)}"
+        text += f" asked={cut_name(outcome.model)}"
     if outcome.error:
         text += f" error={outcome.error}"
     for failure in failures:
@@ -182,7 +182,7 @@ def _pretty_line(outcome: Outcome, moment: str, level: str, failures: _Failures)
     return printable(text).encode("utf-8", "replace") + b"\n"
 
 
-def _cut(name: str) -> str:
+def cut_name(name: str) -> str:
     """Return a name that a client chose, of any length, so short that it floods no log."""
     return name if len(name) <= _LONGEST_NAME else name[:_LONGEST_NAME] + "\N{HORIZONTAL ELLIPSIS}"
 

@@ -19,6 +19,7 @@ from nexus.gateway.dispatch import Dispatcher
 from nexus.gateway.endpoints import Gateway
 from nexus.gateway.exchanges import Exchanges
 from nexus.gateway.pages import Pages
+from nexus.gateway.tracing import export_last
 from nexus.gateway.upstream_request import Targets
 from nexus.http.client import HttpClient
 from nexus.http.resolve import SystemResolver
@@ -100,7 +101,8 @@ class Nexus:
         self.dispatcher = Dispatcher(
             self.registry, self.client, targets, settings.timeouts(loaded), clock, self._rng
         )
-        self.log_content()
+        self.tracer = settings.tracer(loaded, environ, self._rng, self.mask)
+        settings.tell(loaded, self.dispatcher, self.exchanges, self.tracer)
         self.gateway = self._gateway()
         limits = settings.server_limits(loaded)
         self._server = HttpServer(self.gateway, limits, clock, self._watch, self._request_tasks, render)
@@ -109,11 +111,7 @@ class Nexus:
     @property
     def base_url(self) -> str:
         """What clients set, without ``/v1``; the port is the configured one until :meth:`start`."""
-        server = self.loaded.config.server
-        scheme = "https" if server.tls_cert else "http"
-        host = "127.0.0.1" if server.host in ("0.0.0.0", "::", "") else server.host  # noqa: S104  # compared only
-        host = f"[{host}]" if ":" in host else host
-        return f"{scheme}://{host}:{self.port}"
+        return settings.base_url(self.loaded, self.port)
 
     @property
     def port(self) -> int:
@@ -200,15 +198,12 @@ class Nexus:
         await self.client.close()
         await self._client_tasks.close()
         self._watch.close()
+        await export_last(self.tracer, self._clock)
         self._identity.release()
 
     async def _first_round(self) -> None:
         await self.first_round()
         self.lifecycle.checked = True
-
-    def log_content(self) -> None:
-        """Log what is asked and answered, or stop doing so, as the configuration says now."""
-        settings.log_content(self.loaded, self.dispatcher, self.exchanges)
 
     def _make_client(self, environ: Mapping[str, str]) -> HttpClient:
         return HttpClient(
@@ -298,6 +293,7 @@ class Nexus:
             make_id=self._request_id,
             base_url=lambda: self.base_url,
             admin=self.administration.app,
+            tracer=self.tracer,
         )
 
     def _request_id(self) -> str:

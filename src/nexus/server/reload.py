@@ -153,7 +153,7 @@ class Reloader:
             logging = config.logging
             logs.configure(self._writer, logging.level, logging.format, logging.component_levels, nexus.mask)
             nexus.observed.request_log.restyle(logging.format)
-            nexus.log_content()
+            settings.tell(nexus.loaded, nexus.dispatcher, nexus.exchanges, nexus.tracer)
         if changes.touches("history"):
             nexus.observed.history.resize(*settings.history_bounds(nexus.loaded))
 

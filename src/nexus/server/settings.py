@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator, Mapping
 from typing import Final
 
 from nexus.config.load import Loaded
 from nexus.config.url import is_loopback
 from nexus.domain import Secret
+from nexus.errors import StartError
 from nexus.gateway.content import ContentLog
 from nexus.gateway.dispatch import Dispatcher
 from nexus.gateway.doors import Doors
 from nexus.gateway.endpoints import GatewaySettings
 from nexus.gateway.exchanges import Exchanges
 from nexus.gateway.relay import Relay
+from nexus.gateway.tracing import TraceLog
 from nexus.http.client import Timeouts
 from nexus.http.limits import ServerLimits, UpstreamLimits
+from nexus.observe.mask import Mask
+from nexus.observe.tracing import Tracer
 from nexus.registry.registry import Registry
 from nexus.services.backend_watch import HealthSettings
 
 _MB: Final = 1024 * 1024
+
+
+def base_url(loaded: Loaded, port: int) -> str:
+    """Return what clients set, without ``/v1``."""
+    server = loaded.config.server
+    scheme = "https" if server.tls_cert else "http"
+    host = "127.0.0.1" if server.host in ("0.0.0.0", "::", "") else server.host  # noqa: S104  # compared only
+    host = f"[{host}]" if ":" in host else host
+    return f"{scheme}://{host}:{port}"
 
 
 def timeouts(loaded: Loaded) -> Timeouts:
@@ -83,14 +97,36 @@ def history_bounds(loaded: Loaded) -> tuple[int, int]:
     return section.requests, section.max_mb * _MB
 
 
-def log_content(loaded: Loaded, dispatcher: Dispatcher, exchanges: Exchanges) -> None:
-    """Have what is asked and answered logged from the next attempt on, or not any more."""
+def tell(loaded: Loaded, dispatcher: Dispatcher, exchanges: Exchanges, tracer: Tracer | None) -> None:
+    """Have content logged from the next attempt on, or not any more, and requests traced."""
     section = loaded.config.logging
+    traces = () if tracer is None else (TraceLog(tracer).observe,)
     if section.enable_content_logging:
         content = ContentLog(section.content_bytes)
-        dispatcher.relay, exchanges.also = content.relay, content.observe
+        dispatcher.relay, exchanges.also = content.relay, (content.observe, *traces)
     else:
-        dispatcher.relay, exchanges.also = Relay, None
+        dispatcher.relay, exchanges.also = Relay, traces
+
+
+def tracer(loaded: Loaded, environ: Mapping[str, str], rng: random.Random, mask: Mask) -> Tracer | None:
+    """Return what makes spans, or ``None`` while tracing is off.
+
+    Raises:
+        StartError: it is on, and the extra is not installed or a variable is wrong.
+    """
+    if not loaded.config.tracing.enabled or environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        return None
+    try:
+        from nexus.observe.otel import OtelTracer  # noqa: PLC0415  # not imported while tracing is off
+    except ModuleNotFoundError as error:
+        raise StartError(
+            f"tracing is on and {error.name} is not installed: pip install 'nexus-gateway[otel]', "
+            "or set enabled = false under [tracing]"
+        ) from None
+    try:
+        return OtelTracer(environ, rng, mask)
+    except ValueError as error:
+        raise StartError(f"tracing is on and a variable OTEL_... is wrong: {error}") from None
 
 
 def secrets(
