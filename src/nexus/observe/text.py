@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
+_DELETE: Final = 0x7F
 _LEADING: Final = "  | "
 
 
@@ -37,7 +38,7 @@ def escaped(line: bytes) -> bytes:
     Args:
         line: as msgspec writes it: what JSON demands is escaped already.
     """
-    if line.isascii() and b"\x7f" not in line:
+    if line.isascii() and _DELETE not in line:
         return line
     text = line.decode()
     if text.isprintable():
