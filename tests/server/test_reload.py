@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -46,12 +47,12 @@ def levels() -> Iterator[None]:
     """Put the process's logging back as it was."""
     root = logging.getLogger("nexus")
     before = root.handlers[:], root.level, root.propagate
-    other = logging.getLogger("asyncio")
-    kept = other.handlers[:], other.propagate
+    others = logging.getLogger()
+    kept = others.handlers[:]
     yield
     root.handlers[:], root.propagate = before[0], before[2]
     root.setLevel(before[1])
-    other.handlers[:], other.propagate = kept
+    others.handlers[:] = kept
     logging.getLogger("nexus.http").setLevel(logging.NOTSET)
 
 
@@ -156,6 +157,22 @@ async def test_doors_and_readiness_change(fleet: FakeFleet, begin: Begin) -> Non
     assert (await gateway.get("/health/ready")).status == 200
     await reloads.to(backend_toml(one) + "[server]\nready_needs_backend = true\n")
     assert (await gateway.get("/health/ready")).status == 503
+
+
+@pytest.mark.usefixtures("levels")
+async def test_content_is_logged_and_no_longer(
+    fleet: FakeFleet, begin: Begin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = await fleet.add("vllm", models=["m"])
+    reloads = await begin(backend_toml(one))
+    lines: list[bytes] = []
+    monkeypatch.setattr(reloads.writer, "write", lines.append)
+    for text in ("enable_content_logging = true\nformat = 'json'\n", "format = 'json'\n"):
+        await reloads.to(backend_toml(one) + "[logging]\n" + text)
+        await reloads.gateway.chat()
+    await reloads.gateway.outcome(2)
+    contents = [line for line in map(json.loads, lines) if line["logger"] == "nexus.content"]
+    assert [line["request"] for line in contents] == ["user: Hello"]
 
 
 async def test_checks_follow_other_rules(fleet: FakeFleet, begin: Begin) -> None:
