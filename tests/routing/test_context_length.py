@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.registry.fleet import add, model, pair, registry
 
 from nexus.demo.llama import LlamaServer
-from nexus.domain import Requirements, Usage
+from nexus.domain import BackendType, Requirements, Usage
 from nexus.registry import Registry
 from nexus.routing import Decision, Refusal, decide
 from nexus.routing.policies import judge_context
@@ -86,6 +86,35 @@ def test_after_an_overflow_only_a_known_larger_context_will_do() -> None:
     assert not serves(fleet(None), 10, above=4096)
     assert not serves(fleet(4096), 10, above=4096)
     assert serves(fleet(4097), 10, above=4096)
+
+
+@pytest.mark.parametrize(
+    ("kind", "help_"),
+    [
+        (BackendType.OLLAMA, "OLLAMA_CONTEXT_LENGTH"),
+        (BackendType.LLAMACPP, "-c or with fewer slots"),
+        (BackendType.VLLM, "--max-model-len"),
+        (BackendType.SGLANG, "--context-length"),
+        (BackendType.OPENAI, "use a model with a larger context"),
+    ],
+)
+def test_a_refusal_says_the_numbers_and_what_would_help_on_that_server(kind: BackendType, help_: str) -> None:
+    target = registry()
+    add(target, "a", [model("llama3", 1000)], type=kind)
+    for above, fact in ((None, "the prompt has at least 1001"), (2000, "overflowed 2000 tokens elsewhere")):
+        wish = Requirements("chat", "llama3", text_bytes=6001, context_above=above)
+        rejection = POLICY.judge(judge_context(wish, 100.0), pair(target, "a"))
+        assert rejection is not None
+        assert "1000 tokens of context" in rejection.message
+        assert fact in rejection.message
+        assert help_ in rejection.message
+
+
+def test_an_unknown_context_after_an_overflow_is_to_be_set() -> None:
+    wish = Requirements("chat", "llama3", context_above=2000)
+    rejection = POLICY.judge(judge_context(wish, 100.0), pair(fleet(None), "a"))
+    assert rejection is not None
+    assert "set `context_length`" in rejection.message
 
 
 def test_a_script_with_long_tokens_is_learned() -> None:

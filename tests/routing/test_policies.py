@@ -100,3 +100,21 @@ def test_only_a_known_false_excludes(name: str) -> None:
         assert judge(one(target), wish()) == []
         target.learn_false(one(target), name)
         assert [rejection.code for rejection in judge(one(target), wish(**{name: True}))] == [name]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "help_"),
+    [
+        (BackendType.VLLM, "tools", "--enable-auto-tool-choice"),
+        (BackendType.LLAMACPP, "tools", "--jinja"),
+        (BackendType.LLAMACPP, "vision", "--mmproj"),
+        (BackendType.LLAMACPP, "embeddings", "--embeddings"),
+        (BackendType.OLLAMA, "tools", "use another model"),
+    ],
+)
+def test_what_would_help_is_said_in_the_words_of_the_server(kind: BackendType, name: str, help_: str) -> None:
+    target = registry()
+    add(target, "a", [model("llama3", **{name: False})], type=kind)
+    (rejection,) = judge(one(target), wish(**{name: True}))
+    assert help_ in rejection.message
+    assert f"`{name} = true`" in rejection.message

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from nexus.domain import Rejection, Requirements
+from collections.abc import Mapping
+
+from nexus.domain import BackendType, Rejection, Requirements
 from nexus.registry import Candidate
 from nexus.routing.policies.base import JudgeContext, final
 
@@ -13,13 +15,17 @@ class CapabilityPolicy:
     Args:
         name: field of ``Requirements`` and of ``Capabilities``, and the rejection's code.
         lacks: completes "model x on backend y ...".
-        remedy: what would help.
+        remedy: what would help anywhere.
+        starts: what would help first on a type of server, where that differs.
     """
 
-    def __init__(self, name: str, lacks: str, remedy: str) -> None:
+    def __init__(
+        self, name: str, lacks: str, remedy: str, starts: Mapping[BackendType, str] | None = None
+    ) -> None:
         self.name = name
         self._lacks = lacks
         self._remedy = remedy
+        self._starts = starts or {}
 
     def applies(self, requirements: Requirements) -> bool:
         """Return whether the request needs the capability."""
@@ -31,4 +37,6 @@ class CapabilityPolicy:
         if self.name not in candidate.known_false:
             return None
         where = f"Model {candidate.key!r} on backend {candidate.backend.spec.name!r}"
-        return final(self.name, f"{where} {self._lacks}; {self._remedy}.")
+        start = self._starts.get(candidate.backend.type)
+        remedy = f"{start}, or {self._remedy}" if start else self._remedy
+        return final(self.name, f"{where} {self._lacks}; {remedy}.")

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
-from nexus.domain import Rejection, Requirements
+from nexus.domain import BackendType, Rejection, Requirements
 from nexus.registry import Candidate
 from nexus.registry.stats import DEFAULT_BYTES_PER_TOKEN
 from nexus.routing.policies.base import JudgeContext, final
+
+_REMEDIES: Final[Mapping[BackendType, str]] = {
+    BackendType.OLLAMA: "raise num_ctx of the model or OLLAMA_CONTEXT_LENGTH there",
+    BackendType.LLAMACPP: "start it with a larger -c or with fewer slots (-np), which share it",
+    BackendType.VLLM: "start it with a larger --max-model-len",
+    BackendType.SGLANG: "start it with a larger --context-length",
+    BackendType.TGI: "start it with larger --max-input-tokens and --max-total-tokens",
+    BackendType.LMSTUDIO: "load the model with a larger context length there",
+    BackendType.LOCALAI: "raise context_size in the model's file there",
+}
+_REMEDY: Final = "use a model with a larger context"
 
 
 class ContextLength:
@@ -53,17 +64,22 @@ def _overflow(candidate: Candidate, known: int, least: float, reply: int) -> Rej
     return final(
         "context_length",
         f"Backend {candidate.backend.spec.name!r} holds {known} tokens of context for {candidate.key!r}; "
-        f"the prompt has at least {int(least)}{asked}. Shorten it or load the model with a larger context.",
+        f"the prompt has at least {math.ceil(least)}{asked}. Shorten it, or {_remedy(candidate)}.",
     )
 
 
 def _not_larger(candidate: Candidate, known: int | None, above: int) -> Rejection:
     context = "an unknown context" if known is None else f"{known} tokens of context"
+    remedy = "set `context_length` where detection cannot know it" if known is None else _remedy(candidate)
     return final(
         "context_length",
         f"Backend {candidate.backend.spec.name!r} has {context} for {candidate.key!r}; the prompt overflowed "
-        f"{above} tokens elsewhere. Shorten it, or set `context_length` where detection cannot know it.",
+        f"{above} tokens elsewhere. Shorten it, or {remedy}.",
     )
+
+
+def _remedy(candidate: Candidate) -> str:
+    return _REMEDIES.get(candidate.backend.type, _REMEDY)
 
 
 POLICY: Final = ContextLength()

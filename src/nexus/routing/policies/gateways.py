@@ -24,7 +24,10 @@ class Gateways:
         if not via or set(via).isdisjoint(context.requirements.passed):
             return None
         fact = f"The way to {candidate.key!r} over backend {candidate.backend.spec.name!r}"
-        return final("gateways", f"{fact} leads back through a gateway that sent this request.")
+        return final(
+            "gateways",
+            f"{fact} leads back through a gateway that sent this request; add the server itself here.",
+        )
 
 
 POLICY: Final = Gateways()
