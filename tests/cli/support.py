@@ -17,6 +17,7 @@ class Stub:
     def __init__(self) -> None:
         self.answers: dict[str, tuple[int, bytes]] = {}
         self.asked: list[tuple[str, str | None]] = []
+        self.kind = "application/json"
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -24,6 +25,7 @@ class Stub:
                 outer.asked.append((self.path, self.headers["Authorization"]))
                 status, body = outer.answers.get(self.path, (404, b'{"error": {"message": "no such path"}}'))
                 self.send_response(status)
+                self.send_header("Content-Type", outer.kind)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)

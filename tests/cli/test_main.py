@@ -13,7 +13,7 @@ from nexus.cli import COMMANDS, lazy, main
 from nexus.errors import StartError
 
 # What only some commands need, and what would make `--help` slow.
-HEAVY = ("nexus.server", "nexus.http", "nexus.config", "rich.console", "asyncio", "uvloop")
+HEAVY = ("nexus.server", "nexus.http", "nexus.config", "rich.console", "asyncio", "uvloop", "textual")
 
 
 def test_help_names_every_command(nexus: Command) -> None:

@@ -14,6 +14,7 @@ COMMANDS = {
     "backends": Lazy(
         "nexus.cli.backends:backends", "Look at the backends of a running Nexus, and change them."
     ),
+    "explain": Lazy("nexus.cli.explain:explain", "Tell why a request went where it went."),
     "health": Lazy("nexus.cli.health:health", "Ask a running Nexus how it is."),
     "config": Lazy("nexus.cli.config:config", "Write, check and show the configuration."),
     "completions": Lazy("nexus.cli.completions:completions", "Print a shell's completion script."),

@@ -6,26 +6,35 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import click
 
 from nexus.cli.lazy import Refused
+from nexus.cli.reading import rows
 from nexus.cli.remote import Server, Unanswered, connect
 from nexus.cli.show import clean
+from nexus.cli.stream import EventStream
 from nexus.config.environment import ADMIN_TOKEN
 from nexus.config.load import default_path, load
 
 # A new server is asked several things, each with a time limit of its own.
 TIMEOUT_SECONDS: Final = 60.0
 _PATH: Final = "/admin/backends"
+_REQUESTS: Final = "/admin/requests"
 _SHOWN: Final = 10
 
 
 def admin_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add ``--url``, ``--admin-token-env`` and ``--json`` (as ``as_json``) to a command."""
+    return place_options(
+        click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")(command)
+    )
+
+
+def place_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add ``--url`` and ``--admin-token-env`` to a command."""
     for option in (
-        click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts."),
         click.option(
             "--admin-token-env",
             "token_env",
@@ -86,6 +95,35 @@ class Administration:
     def check(self, reference: str) -> dict[str, Any]:
         """Have a backend asked now."""
         return self._server.ask("POST", f"{self._at(reference)}/check")
+
+    def requests(self, **wanted: object) -> dict[str, Any]:
+        """What runs and the newest that ended; ``wanted`` is what ``GET /admin/requests`` takes."""
+        given = {name: value for name, value in wanted.items() if value}
+        found = self._server.get(f"{_REQUESTS}?{urlencode(given)}" if given else _REQUESTS)
+        if rows(found, "data") != found.get("data"):
+            raise self._server.not_nexus()
+        return found
+
+    def request(self, request_id: str) -> dict[str, Any]:
+        """All that is known of one request."""
+        return self._server.get(f"{_REQUESTS}/{quote(request_id, safe='')}")
+
+    def cancel(self, request_id: str) -> dict[str, Any]:
+        """End a running request."""
+        return self._server.ask("POST", f"{_REQUESTS}/{quote(request_id, safe='')}/cancel")
+
+    def explain(self, body: bytes, surface: str) -> dict[str, Any]:
+        """What would be decided about a request now; nothing is sent."""
+        return self._server.ask("POST", f"/admin/explain?surface={quote(surface, safe='')}", body)
+
+    def events(self, *topics: str) -> EventStream:
+        """What moves, as long as one looks."""
+        return EventStream(self._server, f"/admin/events?topics={','.join(topics)}")
+
+    @property
+    def name(self) -> str:
+        """Where it is."""
+        return self._server.name
 
     def _at(self, reference: str) -> str:
         return f"{_PATH}/{quote(find(self.list(), reference), safe='')}"

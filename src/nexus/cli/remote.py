@@ -6,7 +6,8 @@ import http.client
 import json
 import os
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 from urllib.parse import SplitResult, urlsplit
@@ -61,56 +62,69 @@ class Server(NamedTuple):
         """
         return self.ask("GET", path)
 
-    def ask(self, method: str, path: str, content: Mapping[str, object] | None = None) -> dict[str, Any]:
-        """Send ``content`` as JSON, if there is any, and return the JSON object that is answered.
+    def ask(
+        self, method: str, path: str, content: Mapping[str, object] | bytes | None = None
+    ) -> dict[str, Any]:
+        """Send ``content`` as JSON (bytes as they are), if there is any, and return the answered object.
 
         Raises:
             Unanswered: nothing answers, not in time, not with success, or it is not Nexus.
         """
-        headers = {"Accept": "application/json"}
-        if self.key:
-            headers["Authorization"] = f"Bearer {self.key}"
+        headers = self.headers("application/json")
         sent = None
         if content is not None:
             headers["Content-Type"] = "application/json"
-            sent = json.dumps(content).encode()
-        connection = self._connection()
-        try:
+            sent = content if isinstance(content, bytes) else json.dumps(content).encode()
+        with self.explained(), closing(self.connection()) as connection:
             connection.request(method, path, sent, headers)
             response = connection.getresponse()
-            status, body = response.status, response.read(MAX_BYTES)
+            return self.read(response.status, response.read(MAX_BYTES))
+
+    def headers(self, accept: str) -> dict[str, str]:
+        """Return the fields of a request that wants ``accept``, the key among them."""
+        return {"Accept": accept} | ({"Authorization": f"Bearer {self.key}"} if self.key else {})
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Say of whatever goes wrong on the way what it means and what to do.
+
+        Raises:
+            Unanswered: it went wrong.
+        """
+        try:
+            yield
         except TimeoutError:
-            raise Unanswered(f"{self._name} did not answer within {self.timeout:.0f} s.") from None
+            raise Unanswered(f"{self.name} did not answer within {self.timeout:.0f} s.") from None
         except ssl.SSLError as error:
-            raise Unanswered(f"{self._name} does not show a certificate to trust: {error.reason}.") from None
+            raise Unanswered(f"{self.name} does not show a certificate to trust: {error.reason}.") from None
         except OSError as error:
             reason = error.strerror or str(error)
             raise Unanswered(
-                f"Nothing answers at {self._name} ({reason}). Start it with: nexus serve   "
+                f"Nothing answers at {self.name} ({reason}). Start it with: nexus serve   "
                 "or say where it runs with --url."
             ) from None
         except http.client.HTTPException:
             raise self.not_nexus() from None
-        finally:
-            connection.close()
-        return self._read(status, body)
 
     def not_nexus(self) -> Unanswered:
         """The error for an answer that Nexus would not give."""
-        return Unanswered(f"What answers at {self._name} is not Nexus. Say where it runs with --url.")
+        return Unanswered(f"What answers at {self.name} is not Nexus. Say where it runs with --url.")
 
     @property
-    def _name(self) -> str:
+    def name(self) -> str:
+        """Its URL."""
         return self.url.geturl()
 
-    def _connection(self) -> http.client.HTTPConnection:
+    def connection(self) -> http.client.HTTPConnection:
+        """Return a connection to it that is not open yet."""
         host = self.url.hostname or ""
         if self.tls is None:
             return http.client.HTTPConnection(host, self.url.port or 80, timeout=self.timeout)
         port = self.url.port or 443
         return http.client.HTTPSConnection(host, port, timeout=self.timeout, context=self.tls)
 
-    def _read(self, status: int, body: bytes) -> dict[str, Any]:
+    def read(self, status: int, body: bytes) -> dict[str, Any]:
+        """Return the object of a successful answer, or raise what another one says."""
         try:
             answer = json.loads(body)
         except (ValueError, RecursionError):
@@ -118,12 +132,12 @@ class Server(NamedTuple):
         if not isinstance(answer, dict):
             raise self.not_nexus()
         if status == 401:
-            raise Unanswered(f"{self._name} wants {self.asks_for}.")
+            raise Unanswered(f"{self.name} wants {self.asks_for}.", status)
         if not 200 <= status <= 299:
             error = answer.get("error")
             if not isinstance(error, dict):
                 raise self.not_nexus()
-            raise Unanswered(f"{self._name} answered {status}: {error.get('message')}", status)
+            raise Unanswered(f"{self.name} answered {status}: {error.get('message')}", status)
         return answer
 
 
