@@ -11,7 +11,7 @@ import signal
 import struct
 import sys
 import termios
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -115,7 +115,10 @@ class Screen:
 
 @asynccontextmanager
 async def on_a_terminal(
-    home: Path, *arguments: str, size: tuple[int, int] = (80, 24), **environment: str
+    home: Path,
+    *arguments: str,
+    size: tuple[int, int] = (80, 24),
+    environment: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Screen]:
     """``nexus ARGUMENTS`` on a terminal of its own."""
     mine, its = pty.openpty()
@@ -123,7 +126,7 @@ async def on_a_terminal(
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "nexus", *arguments,
         stdin=its, stdout=its, stderr=its, cwd=home, start_new_session=True,
-        env=environ(home, TERM="xterm-256color", **environment),
+        env=environ(home, **{"TERM": "xterm-256color", **(environment or {})}),
     )  # fmt: skip
     os.close(its)
     screen = Screen(mine, process)

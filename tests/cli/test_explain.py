@@ -185,7 +185,9 @@ async def test_a_narrow_terminal_shows_it_in_colour_without_a_line_too_long(
         await screen.until("OLLAMA_CONTEXT_LENGTH")
         assert "\x1b[1;32mrack would be asked" in screen.raw
         assert max(map(len, screen.text.splitlines())) <= 80
-    async with on_a_terminal(tmp_path, "explain", "--model", "m", "--url", ask.url, NO_COLOR="1") as screen:
+    async with on_a_terminal(
+        tmp_path, "explain", "--model", "m", "--url", ask.url, environment={"NO_COLOR": "1"}
+    ) as screen:
         await screen.until("rack")
         await screen.end()
         assert "\x1b[32m" not in screen.raw

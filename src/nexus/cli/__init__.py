@@ -15,6 +15,7 @@ COMMANDS = {
         "nexus.cli.backends:backends", "Look at the backends of a running Nexus, and change them."
     ),
     "explain": Lazy("nexus.cli.explain:explain", "Tell why a request went where it went."),
+    "logs": Lazy("nexus.cli.logs:logs", "Show the last requests, a line each."),
     "health": Lazy("nexus.cli.health:health", "Ask a running Nexus how it is."),
     "config": Lazy("nexus.cli.config:config", "Write, check and show the configuration."),
     "completions": Lazy("nexus.cli.completions:completions", "Print a shell's completion script."),
