@@ -33,6 +33,16 @@ def test_help_imports_no_command() -> None:
     assert done.stdout.splitlines()[-1] == "HEAVY []"
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_only_a_screen_that_is_drawn_imports_textual(name: str) -> None:
+    program = (
+        f"import sys; from nexus.cli import main; main([{name!r}, '--help'], standalone_mode=False);"
+        "print('TEXTUAL', 'textual' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "TEXTUAL False"
+
+
 def test_help_costs_less_than_a_quarter_of_a_second() -> None:
     """Processor time, which is the wall clock's on an idle machine and says the same on a busy one."""
 
@@ -91,12 +101,16 @@ def test_completions_print_the_shells_script(nexus: Command, shell: str) -> None
     assert "_NEXUS_COMPLETE" in result.output
 
 
-def test_completion_knows_the_commands() -> None:
+@pytest.mark.parametrize(
+    ("begun", "commands"),
+    [("ba", ["backends"]), ("to", ["top"]), ("l", ["logs"]), ("e", ["explain"]), ("", list(COMMANDS))],
+)
+def test_completion_knows_the_commands(begun: str, commands: list[str]) -> None:
     done = subprocess.run(
         [sys.executable, "-c", "from nexus.cli import main; main(prog_name='nexus')"],
-        env={"_NEXUS_COMPLETE": "bash_complete", "COMP_WORDS": "nexus ba", "COMP_CWORD": "1"},
+        env={"_NEXUS_COMPLETE": "bash_complete", "COMP_WORDS": f"nexus {begun}", "COMP_CWORD": "1"},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.stdout.strip() == "plain,backends"
+    assert done.stdout.split() == [f"plain,{name}" for name in commands]

@@ -6,7 +6,9 @@ import re
 from typing import cast
 from unittest.mock import Mock
 
+from click import Option
 from tests.docs.pages import quoted, read, rows, section
+from textual.binding import Binding
 
 from nexus.admin.front import BODY_BYTES
 from nexus.admin.parts import AdminParts
@@ -14,6 +16,9 @@ from nexus.admin.routes import make_app
 from nexus.admin.session_page import PATH as SESSION
 from nexus.admin.shown import Running, Summary
 from nexus.cli.backends import backends
+from nexus.cli.explain import explain
+from nexus.cli.logs import logs
+from nexus.cli.top.app import Top
 from nexus.config.manual import CHANGEABLE, FIELDS
 from nexus.domain import Consideration, DiscoverySource
 from nexus.services.kept_backends import FILE
@@ -59,3 +64,18 @@ def test_every_field_and_source_is_on_the_page() -> None:
 def test_every_command_is_on_the_page() -> None:
     told = " ".join(cells[0] for cells in rows(section(PAGE, "## Commands")))
     assert [name for name in backends.commands if f"`nexus backends {name}" not in told] == []
+    assert [name for name in ("explain", "logs", "top") if f"`nexus {name}" not in told] == []
+
+
+def test_every_key_of_top_is_on_the_page() -> None:
+    told = quoted(section(PAGE, "## Watch it live"))
+    bindings = [binding for binding in Top.BINDINGS if isinstance(binding, Binding)]
+    keys = {binding.key_display or binding.key for binding in bindings} - {"escape"}
+    assert keys - told == set()
+
+
+def test_every_option_of_explain_and_logs_is_on_the_page() -> None:
+    told = read(PAGE)
+    for heading, command in (("## Why did it go there?", explain), ("## Follow the requests", logs)):
+        options = {option.opts[0] for option in command.params if isinstance(option, Option)}
+        assert [name for name in options if name not in told] == [], heading

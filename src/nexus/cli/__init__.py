@@ -16,6 +16,7 @@ COMMANDS = {
     ),
     "explain": Lazy("nexus.cli.explain:explain", "Tell why a request went where it went."),
     "logs": Lazy("nexus.cli.logs:logs", "Show the last requests, a line each."),
+    "top": Lazy("nexus.cli.top.command:top", "Watch backends, models and running requests move."),
     "health": Lazy("nexus.cli.health:health", "Ask a running Nexus how it is."),
     "config": Lazy("nexus.cli.config:config", "Write, check and show the configuration."),
     "completions": Lazy("nexus.cli.completions:completions", "Print a shell's completion script."),
