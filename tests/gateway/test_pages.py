@@ -127,7 +127,7 @@ async def test_metrics_count_requests_attempts_and_backends(fleet: FakeFleet, st
     assert rows[f'nexus_attempts_total{{{labels},outcome="success"}}'] == 2
     assert rows[f'nexus_request_duration_seconds_count{{{labels},model="m"}}'] == 2
     assert rows[f'nexus_time_to_first_byte_seconds_bucket{{{labels},le="+Inf",model="m"}}'] == 2
-    assert rows[f'nexus_backend_up{{{labels},type="vllm"}}'] == 1
+    assert rows[f'nexus_backend_up{{{labels},source="static",type="vllm"}}'] == 1
     assert rows[f"nexus_in_flight{{{labels}}}"] == 0
     assert "made-up" not in str(rows)
     reply = await gateway.get("/metrics", Accept="application/openmetrics-text; version=1.0.0")

@@ -263,3 +263,19 @@ async def test_a_defect_stops_one_reload_and_changes_nothing(
     await reloads.gateway.until(lambda: set(nexus.registry.snapshot.backends) == {two.name})
     await reloads.reloader.close()
     assert [record.levelname for record in caplog.records if record.exc_info] == ["ERROR"]
+
+
+async def test_what_metrics_count_changes_at_once(fleet: FakeFleet, begin: Begin) -> None:
+    one = await fleet.add("vllm", models=["m"])
+    reloads = await begin(backend_toml(one))
+    gateway = reloads.gateway
+    await gateway.chat(stream=True)
+    assert b"gen_ai" not in (await gateway.get("/metrics")).body
+    await reloads.to(backend_toml(one) + "[metrics]\ngenai = true\nask_stream_usage = true\n")
+    await gateway.chat(stream=True)
+    assert [b'"include_usage":true' in request.body for request in one.surface_requests] == [False, True]
+    assert b"gen_ai_client_token_usage_count" in (await gateway.get("/metrics")).body
+    await reloads.to(backend_toml(one) + "[metrics]\nmax_series = 100\n")
+    await gateway.chat(stream=True)
+    assert b"stream_options" not in one.surface_requests[-1].body
+    assert b"gen_ai" not in (await gateway.get("/metrics")).body

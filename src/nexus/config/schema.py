@@ -1,7 +1,7 @@
 """Every setting: its name, type, default and meaning, in one place.
 
 The reader, the environment, the example file and the reference in ``docs/configuration.md``
-all follow this module and ``tables``; a setting that is in neither does not exist.
+all follow this module, ``metrics``, ``telling`` and ``tables``; a setting in none of them does not exist.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import msgspec
 
 from nexus.config.formats import GLOB, HOST, MDNS, MODEL, NETWORK, ORIGIN, PEER, VARIABLE
 from nexus.config.kinds import Choice, FileName, Flag, ListOf, MapOf, Seconds, Setting, Tables, Whole
+from nexus.config.metrics import MetricsConfig
 from nexus.config.telling import LoggingConfig, TracingConfig
 from nexus.domain import BackendSpec, FallbackChains, Strategy, Weights
 
@@ -277,3 +278,4 @@ class Config(msgspec.Struct, frozen=True):
     logging: LoggingConfig = LoggingConfig()
     history: HistoryConfig = HistoryConfig()
     tracing: TracingConfig = TracingConfig()
+    metrics: MetricsConfig = MetricsConfig()

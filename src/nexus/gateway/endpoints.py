@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final, Protocol
 from urllib.parse import unquote
 
@@ -26,9 +26,11 @@ from nexus.protocol.headers import (
     X_NEXUS_REQUEST_ID,
     X_NEXUS_VIA,
     X_REQUEST_ID,
+    Header,
     passed_gateways,
     request_id,
 )
+from nexus.protocol.stream_usage import asking_usage
 from nexus.registry.registry import Registry
 from nexus.tasks import Clock, DeadlineWatch
 
@@ -47,12 +49,14 @@ class GatewaySettings(msgspec.Struct, frozen=True):
         gateway_id: this gateway's own id, which a request must not carry yet.
         max_concurrent_requests: 0 is unbounded.
         sse_keepalive_seconds: 0 is off.
+        ask_stream_usage: backends are asked for the tokens of streams.
     """
 
     doors: Doors
     gateway_id: str
     max_concurrent_requests: int = 0
     sse_keepalive_seconds: float = 0.0
+    ask_stream_usage: bool = False
 
 
 class RunState(Protocol):
@@ -177,7 +181,7 @@ class Gateway:
             doors.check_key(request)
 
     def handle(self, request: Request, reply: Reply) -> Coroutine[Any, Any, None] | None:
-        """Answer from memory, begin to relay, or return what answers for the administration."""
+        """Answer from memory, begin to relay, or return what answers bit by bit: metrics, administration."""
         cors = self._doors.cors_headers(request) if self._doors.cors_origins else ()
         if request.method == "OPTIONS" and self._admin_of(request) is None:
             reply.send(204, list(self._doors.preflight_headers(request)), b"")
@@ -192,15 +196,16 @@ class Gateway:
             return None
         if (admin := self._admin_of(request)) is not None:
             return admin.handle(request, reply)
+        path = paths.normal(request.path)
+        if path == paths.METRICS:
+            return self._scrape(request, reply, cors)
         try:
-            status, content_type, body = self._page(paths.normal(request.path), request)
+            status, content_type, body = self._page(path, request)
         except RequestError as error:
             own = [(name.encode(), value.encode()) for name, value in error.headers]
             reply.send(error.status, [JSON_TYPE, *own, *cors], render(error))
             return None
-        reply.send(status, [(b"Content-Type", content_type), *cors], body)
-        if _log.isEnabledFor(logging.DEBUG):
-            _log.debug("%s %s %d", request.method, request.path, status)
+        _send_page(request, reply, status, [(b"Content-Type", content_type), *cors], body)
         return None
 
     async def _serve(self, exchange: Exchange) -> None:
@@ -216,6 +221,8 @@ class Gateway:
             needs = requirements.of(body, surface)
             if _VIA in request.fields:
                 needs = msgspec.structs.replace(needs, passed=passed_gateways(request.fields[_VIA]))
+            if self.settings.ask_stream_usage:
+                body = asking_usage(body, surface)
             seconds = self.settings.sse_keepalive_seconds
             if seconds and needs.stream:
                 with KeepAlive(exchange, seconds, self._clock, self._watch):
@@ -251,6 +258,11 @@ class Gateway:
                 "points back. Remove that backend."
             )
 
+    async def _scrape(self, request: Request, reply: Reply, cors: Sequence[Header]) -> None:
+        content_type, body = await self._pages.scrape(request)
+        if not reply.departed:
+            _send_page(request, reply, 200, [(b"Content-Type", content_type), *cors], body)
+
     def _page(self, path: str, request: Request) -> tuple[int, bytes, bytes]:
         if path.startswith(paths.MODEL_PREFIX):
             name = unquote(path[len(paths.MODEL_PREFIX) :], errors="replace")
@@ -262,3 +274,9 @@ class Gateway:
                 )
             return 200, b"application/json", row
         return self._pages.get(path, request)
+
+
+def _send_page(request: Request, reply: Reply, status: int, headers: list[Header], body: bytes) -> None:
+    reply.send(status, headers, body)
+    if _log.isEnabledFor(logging.DEBUG):
+        _log.debug("%s %s %d", request.method, request.path, status)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -39,8 +39,8 @@ class Lifecycle(Protocol):
 class Metrics(Protocol):
     """Renders the metrics page."""
 
-    def render(self, accept: str) -> tuple[bytes, bytes]:
-        """Return content type and body."""
+    def render(self, accept: str) -> tuple[bytes, Iterator[bytes]]:
+        """Return content type and body, in pieces that take a moment each."""
         ...
 
 
@@ -98,20 +98,28 @@ class Pages:
             "/health": self._health,
             "/health/live": self._live,
             "/health/ready": self._ready,
-            "/metrics": self._scrape,
         }
 
     def get(self, path: str, request: Request) -> tuple[int, bytes, bytes]:
         """Return status, content type and body of a page.
 
         Args:
-            path: normal, one of ``paths.PAGES``.
+            path: normal, one of ``paths.PAGES`` but the metrics.
             request: for its headers and peer.
 
         Raises:
             ServiceUnavailable: not ready yet.
         """
         return self._pages[path](request)
+
+    async def scrape(self, request: Request) -> tuple[bytes, bytes]:
+        """Return content type and body of the metrics page, and let requests run while it is written."""
+        content_type, pieces = self._metrics.render((request.header(b"accept") or b"").decode("latin-1"))
+        written = []
+        for piece in pieces:
+            written.append(piece)
+            await self._clock.sleep(0)
+        return content_type, b"".join(written)
 
     def model(self, name: str, via: bytes | None) -> bytes | None:
         """Return the row of one model, or ``None``; ``x`` and ``x:latest`` are one model.
@@ -167,10 +175,6 @@ class Pages:
         if not self._lifecycle.ready:
             raise ServiceUnavailable("The gateway is not ready.", headers=(("Retry-After", "1"),))
         return 200, _JSON, b'{"status":"ready"}'
-
-    def _scrape(self, request: Request) -> tuple[int, bytes, bytes]:
-        content_type, body = self._metrics.render((request.header(b"accept") or b"").decode("latin-1"))
-        return 200, content_type, body
 
 
 def _slots(snapshot: Snapshot) -> int:

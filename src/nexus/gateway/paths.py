@@ -9,7 +9,8 @@ from typing import Final
 from nexus.errors import MethodNotAllowed, NotFound
 from nexus.protocol.surfaces import SURFACES, Surface
 
-PAGES: Final = frozenset({"", "/models", "/health", "/health/live", "/health/ready", "/metrics"})
+METRICS: Final = "/metrics"
+PAGES: Final = frozenset({"", "/models", "/health", "/health/live", "/health/ready", METRICS})
 MODEL_PREFIX: Final = "/models/"
 ADMIN: Final = "/admin"
 

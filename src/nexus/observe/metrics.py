@@ -7,88 +7,84 @@ that no backend has never become labels, so that clients cannot make series.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
-from prometheus_client import CollectorRegistry
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
     HistogramMetricFamily,
-    InfoMetricFamily,
     Metric,
 )
 from prometheus_client.exposition import choose_encoder
-from prometheus_client.registry import Collector
 
-from nexus import __version__
 from nexus.domain import FailureKind, Outcome
+from nexus.observe.error_type import error_type
+from nexus.observe.genai import GenAiMetrics
+from nexus.observe.histogram import Histogram
+from nexus.observe.page import pieces
+from nexus.observe.series import MAX_SERIES, OTHER, SeriesBound, Tally
+from nexus.observe.served import DURATION_BUCKETS, FIRST_BYTE_BUCKETS, ServedPairs
+from nexus.observe.surroundings import Sources, Surroundings
 
 UNKNOWN: Final = "unknown"
 
-DURATION_BUCKETS: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
-FIRST_BYTE_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
-
-BackendRow = tuple[str, str, bool, int]
-"""Name, type, up, in flight."""
-
-
-class _Histogram:
-    """Samples in buckets; the last one is what lies above every bound."""
-
-    __slots__ = ("counts", "total")
-
-    def __init__(self, bounds: tuple[float, ...]) -> None:
-        self.counts = [0] * (len(bounds) + 1)
-        self.total = 0.0
-
-    def buckets(self, bounds: tuple[float, ...]) -> list[tuple[str, float]]:
-        """Return cumulative counts under their upper bounds."""
-        reached = 0
-        rows = []
-        for bound, count in zip((*map(str, bounds), "+Inf"), self.counts, strict=True):
-            reached += count
-            rows.append((bound, float(reached)))
-        return rows
+DECISION_BUCKETS: Final = (
+    *(0.000005, 0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005),
+    *(0.001, 0.0025, 0.005, 0.01, 0.05),
+)
+OVERHEAD_BUCKETS: Final = (
+    *(0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005),
+    *(0.01, 0.025, 0.05, 0.1, 0.25, 1.0),
+)
+_TWO_OTHERS: Final = (OTHER, OTHER)
 
 
-class _Served:
-    """What is counted for one (model, backend)."""
-
-    __slots__ = ("duration", "first_byte", "statuses")
-
-    def __init__(self) -> None:
-        self.statuses: defaultdict[int, int] = defaultdict(int)
-        self.duration = _Histogram(DURATION_BUCKETS)
-        self.first_byte = _Histogram(FIRST_BYTE_BUCKETS)
-
-
-class RequestMetrics(Collector):
+class RequestMetrics:
     """Counts outcomes and renders the scrape page.
 
     Args:
-        backends: reads the fleet at scrape time.
+        sources: what is read at scrape time.
+        max_series: bounds what outcomes make.
+        genai: also count under the names of OpenTelemetry's conventions.
     """
 
-    def __init__(self, backends: Callable[[], Iterable[BackendRow]]) -> None:
-        self._backends = backends
-        self._served: dict[tuple[str, str], _Served] = {}
+    def __init__(self, sources: Sources, *, max_series: int = MAX_SERIES, genai: bool = False) -> None:
+        self._surroundings = Surroundings(sources)
+        self._bound = bound = SeriesBound(max_series)
+        self._served = ServedPairs(bound)
         # Apart, because nearly all attempts succeed and a name alone is the cheaper key.
-        self._successes: defaultdict[str, int] = defaultdict(int)
-        self._failures: defaultdict[tuple[str, FailureKind], int] = defaultdict(int)
+        self._successes: Tally[str] = Tally(bound, OTHER)
+        self._failures: Tally[tuple[str, FailureKind | str]] = Tally(bound, _TWO_OTHERS)
+        self._errors: Tally[tuple[str, str]] = Tally(bound, _TWO_OTHERS)
+        self._fallbacks: Tally[tuple[str, str]] = Tally(bound, _TWO_OTHERS)
+        self._rejections: Tally[str] = Tally(bound, OTHER)
+        self._decision = Histogram(DECISION_BUCKETS)
+        self._overhead = Histogram(OVERHEAD_BUCKETS)
         self._disconnects = 0
-        self._registry = CollectorRegistry()
-        self._registry.register(self)
+        self._genai = GenAiMetrics(bound) if genai else None
+
+    def reconfigure(self, *, max_series: int, genai: bool) -> None:
+        """Go by other settings from now on; series that are there stay, but for those of ``genai``."""
+        self._bound.limit = max_series
+        if self._genai is not None and not genai:
+            self._genai.release()
+            self._genai = None
+        elif self._genai is None and genai:
+            self._genai = GenAiMetrics(self._bound)
 
     def observe(self, outcome: Outcome) -> None:
         """Count one outcome."""
-        key = (outcome.served_model or UNKNOWN, outcome.backend)
-        served = self._served.get(key)
+        pair = (outcome.served_model or outcome.resolved_model or UNKNOWN, outcome.backend)
+        served = self._served.pairs.get(pair)
         if served is None:
-            served = self._served[key] = _Served()
-        served.statuses[outcome.status] += 1
-        histogram, seconds = served.duration, outcome.seconds
+            served = self._served.begin(pair)
+        status, seconds = outcome.status, outcome.seconds
+        if status in served.statuses:
+            served.statuses[status] += 1
+        else:
+            self._served.begin_status(served, status)
+        histogram = served.duration
         histogram.counts[bisect_left(DURATION_BUCKETS, seconds)] += 1
         histogram.total += seconds
         first_byte = outcome.first_byte_seconds
@@ -96,59 +92,114 @@ class RequestMetrics(Collector):
             histogram = served.first_byte
             histogram.counts[bisect_left(FIRST_BYTE_BUCKETS, first_byte)] += 1
             histogram.total += first_byte
+        usage, completion = outcome.usage, None
+        if usage is not None:
+            completion = usage.completion_tokens
+            served.prompt += usage.prompt_tokens or 0
+            served.completion += completion or 0
+        if completion is None:
+            served.estimated += outcome.delta_events
+        if outcome.gaps is not None:
+            self._served.pace(served, outcome.gaps)
+        self._observe_work(outcome, pair[0])
+
+    def _observe_work(self, outcome: Outcome, model: str) -> None:
+        """Count what Nexus did for it."""
+        decision, overhead = outcome.decision_seconds, outcome.overhead_seconds
+        if decision:
+            histogram = self._decision
+            histogram.counts[bisect_left(DECISION_BUCKETS, decision)] += 1
+            histogram.total += decision
+        if overhead is not None:
+            histogram = self._overhead
+            histogram.counts[bisect_left(OVERHEAD_BUCKETS, overhead)] += 1
+            histogram.total += overhead
+        failure = None
         for attempt in outcome.attempts:
-            if attempt.failure is None:
-                self._successes[attempt.backend] += 1
+            failure = attempt.failure
+            if failure is None:
+                self._successes.add(attempt.backend)
             else:
-                self._failures[attempt.backend, attempt.failure] += 1
+                self._failures.add((attempt.backend, failure))
+        if failure is not None or outcome.error or outcome.status >= 400 or outcome.client_closed:
+            self._observe_failure(outcome, model)
+        if outcome.fallback:
+            self._fallbacks.add((outcome.resolved_model, outcome.served_model))
+        for policy in outcome.rejected_by:
+            self._rejections.add(policy)
+        if self._genai is not None:
+            self._genai.observe(outcome)
+
+    def _observe_failure(self, outcome: Outcome, model: str) -> None:
         if outcome.client_closed:
             self._disconnects += 1
+        elif kind := error_type(outcome):
+            self._errors.add((kind, model))
 
-    def render(self, accept: str) -> tuple[bytes, bytes]:
-        """Return content type and body in the format that ``Accept`` asks for (Prometheus or OpenMetrics)."""
+    def render(self, accept: str) -> tuple[bytes, Iterator[bytes]]:
+        """Return content type and body in the format that ``Accept`` asks for (Prometheus or OpenMetrics).
+
+        The body comes in pieces; others may run between two of them.
+        """
         encoder, content_type = choose_encoder(accept)
-        return content_type.encode(), encoder(self._registry)
+        return content_type.encode(), pieces(self.collect(), encoder)
 
     def collect(self) -> Iterator[Metric]:
-        """Yield every metric as it is now (the ``Collector`` protocol of prometheus-client)."""
-        yield from self._request_families()
-        yield from self._backend_families()
+        """Yield every metric, each as it is when it is asked for."""
+        rows = 2
+        for family in self._families():
+            rows += len(family.samples)
+            yield family
+        folded = CounterMetricFamily(
+            "nexus_metric_folded", "How often something was counted under other, for want of series"
+        )
+        folded.add_metric((), self._bound.folded)
+        series = GaugeMetricFamily("nexus_metric_series", "Series on this page")
+        series.add_metric((), rows)
+        yield from (folded, series)
+
+    def _families(self) -> Iterator[Metric]:
+        yield from self._served.families()
+        yield from self._counters()
+        yield from self._own_share()
+        yield from self._surroundings.families()
+        if self._genai is not None:
+            yield from self._genai.families()
+
+    def _counters(self) -> Iterator[Metric]:
+        attempts = CounterMetricFamily("nexus_attempts", "Ended attempts", labels=("backend", "outcome"))
+        for backend, count in self._successes.counts.items():
+            attempts.add_metric((backend, "success"), count)
+        for (backend, failure), count in self._failures.counts.items():
+            attempts.add_metric((backend, str(failure)), count)
+        yield attempts
+        for name, meaning, labels, tally in (
+            ("nexus_errors", "Requests that ended with an error", ("error_type", "model"), self._errors),
+            (
+                "nexus_fallbacks",
+                "Requests that went to a fallback of their model",
+                ("from_model", "to_model"),
+                self._fallbacks,
+            ),
+        ):
+            family = CounterMetricFamily(name, meaning, labels=labels)
+            for values, count in tally.counts.items():
+                family.add_metric(values, count)
+            yield family
+        rejections = CounterMetricFamily(
+            "nexus_rejections", "Candidates that a routing policy rejected", labels=("policy",)
+        )
+        for policy, count in self._rejections.counts.items():
+            rejections.add_metric((policy,), count)
         disconnects = CounterMetricFamily("nexus_client_disconnects", "Clients that left before the end")
         disconnects.add_metric((), self._disconnects)
-        yield disconnects
-        yield InfoMetricFamily("nexus_build", "The running version", value={"version": __version__})
+        yield from (rejections, disconnects)
 
-    def _request_families(self) -> Iterator[Metric]:
-        names = ("model", "backend")
-        requests = CounterMetricFamily("nexus_requests", "Finished requests", labels=(*names, "status"))
-        duration = HistogramMetricFamily(
-            "nexus_request_duration_seconds", "From the request read to its end", labels=names
-        )
-        first_byte = HistogramMetricFamily(
-            "nexus_time_to_first_byte_seconds",
-            "From the request read to the first body byte written",
-            labels=names,
-        )
-        for labels, served in self._served.items():
-            for status, count in served.statuses.items():
-                requests.add_metric((*labels, str(status)), count)
-            duration.add_metric(labels, served.duration.buckets(DURATION_BUCKETS), served.duration.total)
-            first_byte.add_metric(
-                labels, served.first_byte.buckets(FIRST_BYTE_BUCKETS), served.first_byte.total
-            )
-        yield from (requests, duration, first_byte)
-
-    def _backend_families(self) -> Iterator[Metric]:
-        attempts = CounterMetricFamily("nexus_attempts", "Ended attempts", labels=("backend", "outcome"))
-        for backend, count in self._successes.items():
-            attempts.add_metric((backend, "success"), count)
-        for (backend, failure), count in self._failures.items():
-            attempts.add_metric((backend, str(failure)), count)
-        up = GaugeMetricFamily("nexus_backend_up", "1 while a backend is healthy", labels=("backend", "type"))
-        in_flight = GaugeMetricFamily(
-            "nexus_in_flight", "Requests a backend is working on", labels=("backend",)
-        )
-        for name, backend_type, is_up, running in self._backends():
-            up.add_metric((name, backend_type), float(is_up))
-            in_flight.add_metric((name,), float(running))
-        yield from (attempts, up, in_flight)
+    def _own_share(self) -> Iterator[Metric]:
+        for name, meaning, histogram in (
+            ("nexus_overhead_seconds", "Nexus's own share of a request", self._overhead),
+            ("nexus_decision_seconds", "Spent on deciding where a request goes", self._decision),
+        ):
+            family = HistogramMetricFamily(name, meaning)
+            family.add_metric((), histogram.buckets(), histogram.total)
+            yield family

@@ -136,6 +136,7 @@ class Nexus:
         self.finder.bind(addresses)
         await self.follow()
         self._start_tasks.spawn(self._first_round(), "first-round")
+        self._start_tasks.spawn(self.observed.loop_lag.run(), "loop-lag")
 
     async def follow(self) -> None:
         """Find and be found as the configuration says now."""

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from nexus.config.load import Loaded
-from nexus.domain import BackendStatus
 from nexus.gateway.trail import Trail, TrailScale
 from nexus.observe.history import RequestHistory
 from nexus.observe.hub import OutcomeHub
+from nexus.observe.loop_lag import LoopLag
 from nexus.observe.mask import Mask
-from nexus.observe.metrics import BackendRow, RequestMetrics
 from nexus.observe.request_log import RequestLog
 from nexus.observe.traffic import Traffic
 from nexus.observe.writer import LineWriter
 from nexus.registry.registry import Registry
 from nexus.server import settings
+from nexus.server.metering import request_metrics
 from nexus.tasks import Clock
 
 
@@ -34,14 +32,15 @@ class Observed:
         request_log: one line a request.
         history: for explanations.
         traffic: for charts.
+        loop_lag: to be run; the scrape page has what it finds.
         publish: takes each outcome, with what explains it.
     """
 
     def __init__(
         self, loaded: Loaded, registry: Registry, writer: LineWriter, clock: Clock, mask: Mask
     ) -> None:
-        self._registry = registry
-        self.metrics = RequestMetrics(self._backend_rows)
+        self.loop_lag = LoopLag(clock)
+        self.metrics = request_metrics(loaded, registry, writer, self.loop_lag.seconds)
         self.request_log = RequestLog(writer, loaded.config.logging.format, mask)
         self.history: RequestHistory[Trail] = RequestHistory(*settings.history_bounds(loaded), TrailScale())
         self.traffic = Traffic(clock.wall)
@@ -49,7 +48,3 @@ class Observed:
             self.history.remember, self.metrics.observe, self.request_log.observe, self.traffic.observe
         )
         self.publish = hub.publish
-
-    def _backend_rows(self) -> Iterator[BackendRow]:
-        for row in self._registry.rows():
-            yield row.name, row.type, row.status == BackendStatus.HEALTHY, row.in_flight

@@ -154,6 +154,9 @@ class Reloader:
             logs.configure(self._writer, logging.level, logging.format, logging.component_levels, nexus.mask)
             nexus.observed.request_log.restyle(logging.format)
             settings.tell(nexus.loaded, nexus.dispatcher, nexus.exchanges, nexus.tracer)
+        if changes.touches("metrics"):
+            metrics = config.metrics
+            nexus.observed.metrics.reconfigure(max_series=metrics.max_series, genai=metrics.genai)
         if changes.touches("history"):
             nexus.observed.history.resize(*settings.history_bounds(nexus.loaded))
 

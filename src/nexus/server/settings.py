@@ -61,6 +61,7 @@ def gateway_settings(loaded: Loaded, gateway_id: str) -> GatewaySettings:
         gateway_id=gateway_id,
         max_concurrent_requests=server.max_concurrent_requests,
         sse_keepalive_seconds=server.sse_keepalive_seconds,
+        ask_stream_usage=loaded.config.metrics.ask_stream_usage,
     )
 
 
