@@ -16,7 +16,11 @@ MakeLlama = Callable[..., LlamaServer]
 
 # In CI a machine that lacks one of these is a defect, not a reason to test less.
 STRICT = os.environ.get("NEXUS_CI") == "1"
-NEEDED = {"real": "a test of a real server", "namespace": "a test in a network namespace"}
+NEEDED = {
+    "real": "a test of a real server",
+    "namespace": "a test in a network namespace",
+    "prometheus": "a test with Prometheus",
+}
 
 
 # How long an example takes tells how busy the machine is, and nothing else.

@@ -12,11 +12,13 @@ import pytest
 CONFTEST = Path(__file__).with_name("conftest.py")
 
 
-@pytest.mark.parametrize("marker", ["real", "namespace"])
+@pytest.mark.parametrize("marker", ["real", "namespace", "prometheus"])
 @pytest.mark.parametrize(("strict", "expected"), [("0", "1 skipped"), ("1", "1 failed")])
 def test_a_skip_fails_in_ci(tmp_path: Path, strict: str, expected: str, marker: str) -> None:
     (tmp_path / "conftest.py").write_bytes(CONFTEST.read_bytes())
-    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers =\n    real: x\n    namespace: x\n")
+    (tmp_path / "pytest.ini").write_text(
+        "[pytest]\nmarkers =\n    real: x\n    namespace: x\n    prometheus: x\n"
+    )
     (tmp_path / "test_it.py").write_text(
         f"import pytest\n@pytest.mark.{marker}\ndef test_it() -> None:\n    pytest.skip('none here')\n"
     )
