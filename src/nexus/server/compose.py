@@ -13,7 +13,7 @@ from nexus.backends import ADAPTERS
 from nexus.backends.base import HttpProbe, Probe
 from nexus.config.load import Loaded
 from nexus.config.state_folder import state_folder
-from nexus.domain import BackendSpec, BackendStatus, FailureKind
+from nexus.domain import BackendSpec, FailureKind
 from nexus.errors import StartError
 from nexus.gateway.dispatch import Dispatcher
 from nexus.gateway.endpoints import Gateway
@@ -81,7 +81,7 @@ class Nexus:
         self.beacon = Beacon(self.gateway_id, clock)
         self.registry = Registry(clock, loaded.rules)
         self.lifecycle = Lifecycle(
-            clock.now(), self._has_backend, needs_backend=config.server.ready_needs_backend
+            clock.now(), self.registry, needs_backend=config.server.ready_needs_backend
         )
         self._resolver = SystemResolver(self._client_tasks)
         self.client = self._make_client(environ)
@@ -260,10 +260,6 @@ class Nexus:
             clock=self._clock,
             environ=environ,
         )
-
-    def _has_backend(self) -> bool:
-        backends = self.registry.snapshot.backends.values()
-        return any(backend.status is BackendStatus.HEALTHY for backend in backends)
 
     def _make_probe(self, spec: BackendSpec, seconds: float | None = None) -> Probe:
         timeout = self.loaded.config.health_check.timeout_seconds

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from nexus.domain import BackendStatus
+from nexus.registry.registry import Registry
 
 
 class Lifecycle:
@@ -10,7 +11,7 @@ class Lifecycle:
 
     Args:
         started: monotonic seconds at which the process began.
-        has_backend: whether a backend is healthy now.
+        registry: knows whether a backend is healthy.
         needs_backend: readiness asks for one.
 
     Attributes:
@@ -19,11 +20,11 @@ class Lifecycle:
         draining: new requests are turned away.
     """
 
-    __slots__ = ("_has_backend", "_started", "checked", "draining", "needs_backend")
+    __slots__ = ("_registry", "_started", "checked", "draining", "needs_backend")
 
-    def __init__(self, started: float, has_backend: Callable[[], bool], *, needs_backend: bool) -> None:
+    def __init__(self, started: float, registry: Registry, *, needs_backend: bool) -> None:
         self._started = started
-        self._has_backend = has_backend
+        self._registry = registry
         self.needs_backend = needs_backend
         self.checked = False
         self.draining = False
@@ -37,3 +38,7 @@ class Lifecycle:
     def ready(self) -> bool:
         """Configuration loaded, first round of checks over, not draining."""
         return self.checked and not self.draining and (not self.needs_backend or self._has_backend())
+
+    def _has_backend(self) -> bool:
+        backends = self._registry.snapshot.backends.values()
+        return any(backend.status is BackendStatus.HEALTHY for backend in backends)
