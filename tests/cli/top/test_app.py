@@ -19,6 +19,7 @@ from nexus.cli.show import clean
 from nexus.cli.top import rows
 from nexus.cli.top.app import Top
 from nexus.cli.top.dialogs import Confirm, Help
+from nexus.cli.top.feed import Lost, Moved
 from nexus.cli.top.pane import Pane
 from nexus.testing import FakeFleet, FakeModel, Stage
 
@@ -265,3 +266,14 @@ async def test_names_from_elsewhere_are_only_text(fleet: FakeFleet, start: Serve
         for one in tuple(gateway.nexus.exchanges.running):
             await gateway.request("POST", f"/admin/requests/{one.request_id}/cancel")
         await client
+
+
+async def test_news_that_come_while_the_screen_is_taken_down_are_nobodys(start: Serve) -> None:
+    gateway = await start("")
+    async with watch(url(gateway)) as top:
+        await top.until(lambda: not top.app.lost)
+        for pane in top.app.screen_stack[0].query(Pane):
+            await pane.remove()
+        top.app.on_moved(Moved("state", {"backends": [], "running": []}))
+        top.app.on_lost(Lost("gone"))
+        assert not top.app.lost

@@ -21,6 +21,7 @@ from nexus.cli.top.feed import Feed, Lost, Moved, Said
 from nexus.cli.top.pane import Pane
 
 FLEET, MODELS, RUNNING = "fleet", "models", "running"
+_PARTS = f"#head, #{FLEET}, #{MODELS}, #{RUNNING}, #detail"
 
 
 class Top(App[None]):
@@ -89,6 +90,8 @@ class Top(App[None]):
 
     def on_moved(self, message: Moved) -> None:
         """Draw a new picture."""
+        if not self._stands():
+            return
         self.lost = ""
         if message.topic == "models":
             self._pane(MODELS).fill(rows.models(message.data))
@@ -100,6 +103,8 @@ class Top(App[None]):
 
     def on_lost(self, message: Lost) -> None:
         """Say that what is seen is old."""
+        if not self._stands():
+            return
         self.lost = clean(message.why)
         self._draw_head()
 
@@ -128,6 +133,8 @@ class Top(App[None]):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offer only what can be done to the chosen row."""
         del parameters
+        if not self._stands():
+            return False
         if action in ("drain", "enable", "check"):
             return self._looked().id == FLEET
         return self._looked().id == RUNNING if action == "cancel" else True
@@ -203,6 +210,10 @@ class Top(App[None]):
 
         self._feed.do(run)
 
+    def _stands(self) -> bool:
+        """Tell whether the screen is whole: news may come while it is taken down."""
+        return bool(self.screen_stack) and len(self.screen_stack[0].query(_PARTS)) == 5
+
     def _pane(self, name: str) -> Pane:
         return self.screen_stack[0].query_one(f"#{name}", Pane)
 
@@ -238,6 +249,8 @@ class Top(App[None]):
         self.query_one("#head", Static).update(line)
 
     def _draw_detail(self) -> None:
+        if not self._stands():
+            return
         row = self._looked().chosen
         looked = self._state.get("looked")
         text = row.detail if row is not None else ""
