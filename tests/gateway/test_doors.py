@@ -39,6 +39,46 @@ async def test_a_page_of_another_origin_is_refused(start: Serve) -> None:
     assert reply.header("access-control-allow-origin") is None
 
 
+async def test_a_page_that_nexus_served_may_ask_for_inference(fleet: FakeFleet, start: Serve) -> None:
+    backend = await fleet.add("llamacpp", models=[FakeModel("m")])
+    gateway = await start('[server]\nallowed_hosts = ["gateway.internal"]\n' + backend_toml(backend))
+    for host in ("127.0.0.1:6398", "localhost:6398", "[::1]:6398", "192.168.1.7", "gateway.internal"):
+        reply = await gateway.chat(headers={"Host": host, "Origin": f"http://{host}"})
+        assert reply.status == 200, host
+
+
+@pytest.mark.parametrize(
+    ("host", "origin"),
+    [
+        ("127.0.0.1:6398", "http://127.0.0.1:6399"),
+        ("127.0.0.1:6398", "https://127.0.0.1:6398"),
+        ("127.0.0.1:6398", "http://localhost:6398"),
+        ("127.0.0.1:6398", "null"),
+        ("127.0.0.1:6398", "http://"),
+        ("127.0.0.1:6398", "http://127.0.0.1:6398, http://evil.example"),
+    ],
+)
+async def test_another_port_or_scheme_is_another_origin(start: Serve, host: str, origin: str) -> None:
+    gateway = await start("")
+    reply = await gateway.chat(headers={"Host": host, "Origin": origin})
+    assert (reply.status, reply.error["code"]) == (403, "forbidden")
+
+
+async def test_on_a_wide_bind_a_name_that_was_rebound_to_us_is_no_origin_of_ours(
+    fleet: FakeFleet, start: Serve
+) -> None:
+    backend = await fleet.add("llamacpp", models=[FakeModel("m")])
+    toml = '[server]\nhost = "0.0.0.0"\nallowed_hosts = ["gateway.internal"]\n' + backend_toml(backend)
+    gateway = await start(toml)
+
+    async def ask(host: str) -> int:
+        reply = await gateway.chat(headers={"Host": host, "Origin": f"http://{host}"})
+        return reply.status
+
+    assert await ask("evil.example:6398") == 403
+    assert [await ask(host) for host in ("192.168.1.7:6398", "localhost", "gateway.internal")] == [200] * 3
+
+
 async def test_an_allowed_origin_gets_cors_from_nexus_alone(fleet: FakeFleet, start: Serve) -> None:
     backend = await fleet.add("llamacpp", models=[FakeModel("m")])
     gateway = await start('[server]\ncors_origins = ["https://chat.example"]\n' + backend_toml(backend))

@@ -32,7 +32,9 @@ def answer(request: Request, reply: Reply, door: AdminDoor, sessions: Sessions) 
         if request.method in ("GET", "HEAD"):
             needs_token = not door.is_open_to(request)
             known = not needs_token or sessions.holds(cookies)
-            body = {"authenticated": known, "needs_token": needs_token, "version": __version__}
+            # Where there is no token to show, asking for one would help nobody.
+            asks = needs_token and door.token is not None
+            body = {"authenticated": known, "needs_token": asks, "version": __version__}
             reply.send(200, list(_HEAD), msgspec.json.encode(body))
         elif request.method == "POST":
             _check(request, door)

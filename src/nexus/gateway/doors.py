@@ -27,12 +27,14 @@ class Doors(msgspec.Struct, frozen=True):
         cors_origins: origins that browsers may call from; ``"*"`` allows every one.
         loopback: bound to loopback only, so ``Host`` is checked against DNS rebinding.
         hosts: further host names that a loopback bind answers to, lower case.
+        scheme: ``http`` or ``https``, as Nexus serves.
     """
 
     keys: tuple[Secret, ...] = ()
     cors_origins: frozenset[str] = frozenset()
     loopback: bool = True
     hosts: frozenset[str] = frozenset()
+    scheme: str = "http"
 
     def check_host(self, request: Request) -> None:
         """Refuse names that are not ours on a loopback bind.
@@ -43,10 +45,7 @@ class Doors(msgspec.Struct, frozen=True):
         if not self.loopback:
             return
         value = request.fields.get(b"host")
-        if value is None:
-            return
-        name = _host_name(value)
-        if name is None or name in self.hosts:
+        if value is None or self._is_ours(value):
             return
         raise MisdirectedRequest(
             "This gateway does not answer to that Host. "
@@ -54,21 +53,36 @@ class Doors(msgspec.Struct, frozen=True):
         )
 
     def check_origin(self, request: Request) -> None:
-        """Refuse pages of origins that CORS does not allow.
+        """Refuse pages of origins that CORS does not allow; Nexus's own page is let in.
 
         Raises:
-            Forbidden: ``Origin`` was sent and is not on the list.
+            Forbidden: ``Origin`` was sent, is not on the list and not our own.
         """
         value = request.fields.get(b"origin")
         if value is None:
             return
         origin = value.decode("latin-1")
-        if "*" in self.cors_origins or origin in self.cors_origins:
+        if "*" in self.cors_origins or origin in self.cors_origins or self._is_own(request, value):
             return
         raise Forbidden(
             "Requests from this web page's origin are not allowed. "
             "Add it to [server] cors_origins to allow it."
         )
+
+    def _is_ours(self, host: bytes) -> bool:
+        name = _host_name(host)
+        return name is None or name in self.hosts
+
+    def _is_own(self, request: Request, origin: bytes) -> bool:
+        """Tell whether Nexus served the page itself.
+
+        Law: by a name that is surely ours, on every bind. A name of somebody else that leads here
+        (DNS rebinding) makes the page of somebody else look like one origin with us.
+        """
+        host = request.fields.get(b"host")
+        if host is None or not self._is_ours(host):
+            return False
+        return origin.strip().lower() == b"%b://%b" % (self.scheme.encode(), host.strip().lower())
 
     def check_key(self, request: Request) -> None:
         """Ask for a client key where keys are configured.

@@ -10,14 +10,14 @@ from urllib.parse import unquote
 import msgspec
 
 from nexus.domain import replace
-from nexus.errors import LoopDetected, ModelNotFound, RequestError, ServiceUnavailable
+from nexus.errors import LoopDetected, ModelNotFound, NotFound, RequestError, ServiceUnavailable
 from nexus.gateway import paths
 from nexus.gateway.dispatch import Dispatcher
 from nexus.gateway.doors import Doors
 from nexus.gateway.exchange import JSON_TYPE, Exchange
 from nexus.gateway.exchanges import Exchanges
 from nexus.gateway.keepalive import KeepAlive
-from nexus.gateway.pages import Pages
+from nexus.gateway.pages import Page, Pages, Site
 from nexus.http.server import Application, Reply, Request
 from nexus.observe.tracing import Tracer
 from nexus.protocol import envelope, requirements
@@ -84,6 +84,7 @@ class Gateway:
         base_url: what clients set, without ``/v1``; known once the port is bound.
         admin: answers ``/admin`` and everything below it, with doors of its own.
         tracer: gives each request its identity in a trace, while tracing is on.
+        site: pages for browsers; without it the root is plain text for everybody.
     """
 
     __slots__ = (
@@ -96,6 +97,7 @@ class Gateway:
         "_make_id",
         "_pages",
         "_registry",
+        "_site",
         "_state",
         "_tracer",
         "_watch",
@@ -117,6 +119,7 @@ class Gateway:
         base_url: Callable[[], str],
         admin: Application | None = None,
         tracer: Tracer | None = None,
+        site: Site | None = None,
     ) -> None:
         self._registry = registry
         self._dispatcher = dispatcher
@@ -131,6 +134,7 @@ class Gateway:
         self._base_url = base_url
         self._admin = admin
         self._tracer = tracer
+        self._site = site
 
     def reconfigure(self, settings: GatewaySettings) -> None:
         """Go by other doors and limits from the next request on."""
@@ -201,12 +205,12 @@ class Gateway:
         if path == paths.METRICS:
             return self._scrape(request, reply, cors)
         try:
-            status, content_type, body = self._page(path, request)
+            page = self._page(path, request)
         except RequestError as error:
             own = [(name.encode(), value.encode()) for name, value in error.headers]
             reply.send(error.status, [JSON_TYPE, *own, *cors], render(error))
             return None
-        _send_page(request, reply, status, [(b"Content-Type", content_type), *cors], body)
+        _send_page(request, reply, page.status, [*page.headers, *cors], page.body)
         return None
 
     async def _serve(self, exchange: Exchange) -> None:
@@ -264,7 +268,11 @@ class Gateway:
         if not reply.departed:
             _send_page(request, reply, 200, [(b"Content-Type", content_type), *cors], body)
 
-    def _page(self, path: str, request: Request) -> tuple[int, bytes, bytes]:
+    def _page(self, path: str, request: Request) -> Page:
+        if self._site is not None and (page := self._site.find(request)) is not None:
+            return page
+        if request.path.startswith(paths.ASSETS):
+            raise NotFound("There is no dashboard here: [admin] enabled is false.")
         if path.startswith(paths.MODEL_PREFIX):
             name = unquote(path[len(paths.MODEL_PREFIX) :], errors="replace")
             row = self._pages.model(name, request.fields.get(_VIA))
@@ -273,8 +281,9 @@ class Gateway:
                     f"The model '{name[:200]}' does not exist. GET /v1/models lists what is served.",
                     param="model",
                 )
-            return 200, b"application/json", row
-        return self._pages.get(path, request)
+            return Page(200, row, (JSON_TYPE,))
+        status, content_type, body = self._pages.get(path, request)
+        return Page(status, body, ((b"Content-Type", content_type),))
 
 
 def _send_page(request: Request, reply: Reply, status: int, headers: list[Header], body: bytes) -> None:

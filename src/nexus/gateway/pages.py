@@ -13,7 +13,7 @@ from nexus.errors import ServiceUnavailable
 from nexus.gateway.exchanges import Exchanges
 from nexus.gateway.model_list import ModelList
 from nexus.http.server import Request
-from nexus.protocol.headers import X_NEXUS_VIA, passed_gateways
+from nexus.protocol.headers import X_NEXUS_VIA, Header, passed_gateways
 from nexus.registry.registry import Registry
 from nexus.registry.snapshot import Snapshot
 from nexus.tasks import Clock
@@ -33,6 +33,26 @@ class Lifecycle(Protocol):
     @property
     def ready(self) -> bool:
         """Configuration loaded, first round of checks over, not draining."""
+        ...
+
+
+class Page(msgspec.Struct, frozen=True):
+    """A page with headers of its own."""
+
+    status: int
+    body: bytes
+    headers: tuple[Header, ...]
+
+
+class Site(Protocol):
+    """Pages for browsers."""
+
+    def find(self, request: Request) -> Page | None:
+        """Return what stands at a path, or ``None`` where it is none of these pages.
+
+        Raises:
+            RequestError: it would be one of them, and there is none.
+        """
         ...
 
 

@@ -13,6 +13,7 @@ METRICS: Final = "/metrics"
 PAGES: Final = frozenset({"", "/models", "/health", "/health/live", "/health/ready", METRICS})
 MODEL_PREFIX: Final = "/models/"
 ADMIN: Final = "/admin"
+ASSETS: Final = "/ui/"
 
 _BY_PATH: Final[Mapping[str, Surface]] = MappingProxyType(
     {surface.path: surface for surface in SURFACES.values()}
@@ -64,7 +65,7 @@ def check(method: str, sent: str, base_url: Callable[[], str]) -> str:
     if path in _BY_PATH:
         if method != "POST":
             raise _not_allowed(method, sent, ("POST",))
-    elif path in PAGES or path.startswith(MODEL_PREFIX):
+    elif path in PAGES or path.startswith(MODEL_PREFIX) or sent.startswith(ASSETS):
         if method not in _READ:
             raise _not_allowed(method, sent, _READ)
     else:

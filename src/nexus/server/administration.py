@@ -16,6 +16,7 @@ from nexus.admin.parts import AdminParts
 from nexus.admin.picture import Facts, Pictures
 from nexus.admin.requests import Requests
 from nexus.admin.sessions import Sessions
+from nexus.admin.site import Site
 from nexus.config.load import Loaded
 from nexus.config.state_folder import state_folder
 from nexus.domain import Secret
@@ -37,13 +38,28 @@ class Administration(msgspec.Struct, frozen=True):
     Attributes:
         operations: what can be done to its backends.
         app: answers ``/admin``; ``None`` when that is switched off.
+        site: the dashboard's files; ``None`` with it.
         one_time_token: made because nobody outside the container could come in otherwise; to be
             shown to the operator once.
     """
 
     operations: Operations
     app: AdminApp | None
+    site: Site | None
     one_time_token: Secret | None
+
+    def lets_in(self, loaded: Loaded, request: Request) -> bool:
+        """Tell whether its door lets a request in, also where ``/admin`` is off.
+
+        Args:
+            loaded: the configuration in force.
+            request: whose head decides.
+        """
+        try:
+            admin_door(loaded, self.one_time_token).check(request)
+        except RequestError:
+            return False
+        return True
 
 
 class Watched(msgspec.Struct, frozen=True):
@@ -94,7 +110,7 @@ def administration(
         environ=environ,
     )
     if not loaded.config.admin.enabled:
-        return Administration(operations, None, None)
+        return Administration(operations, None, None, None)
     operations.restore()
     fleet.subscribe(operations.follow_configuration)
     made = one_time_token(
@@ -115,7 +131,7 @@ def administration(
         Live(pictures.topics(), clock),
     )
     sessions = Sessions(f"nexus_session_{watched.gateway_id[:8]}", clock)
-    return Administration(operations, AdminApp(parts, admin_door(loaded, made), sessions), made)
+    return Administration(operations, AdminApp(parts, admin_door(loaded, made), sessions), Site(), made)
 
 
 def admin_door(loaded: Loaded, one_time: Secret | None) -> AdminDoor:
@@ -133,18 +149,3 @@ def admin_door(loaded: Loaded, one_time: Secret | None) -> AdminDoor:
         hosts=frozenset(name.lower() for name in server.allowed_hosts),
         scheme="https" if server.tls_cert else "http",
     )
-
-
-def may_administer(loaded: Loaded, one_time: Secret | None, request: Request) -> bool:
-    """Tell whether the administration's door lets a request in, also where ``/admin`` is off.
-
-    Args:
-        loaded: the configuration in force.
-        one_time: as for :func:`admin_door`.
-        request: whose head decides.
-    """
-    try:
-        admin_door(loaded, one_time).check(request)
-    except RequestError:
-        return False
-    return True

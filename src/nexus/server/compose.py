@@ -29,7 +29,7 @@ from nexus.observe.writer import LineWriter
 from nexus.protocol.error_body import render
 from nexus.registry.registry import Registry
 from nexus.server import settings
-from nexus.server.administration import Administration, Watched, administration, may_administer
+from nexus.server.administration import Administration, Watched, administration
 from nexus.server.beacon import Beacon
 from nexus.server.finder import Finder
 from nexus.server.fleet import Fleet
@@ -279,9 +279,7 @@ class Nexus:
                 gateway_id=self.gateway_id,
                 clock=self._clock,
                 base_url=lambda: self.base_url,
-                may_see_backends=lambda request: may_administer(
-                    self.loaded, self.administration.one_time_token, request
-                ),
+                may_see_backends=lambda request: self.administration.lets_in(self.loaded, request),
             ),
             settings=settings.gateway_settings(self.loaded, self.gateway_id),
             state=self.lifecycle,
@@ -291,6 +289,7 @@ class Nexus:
             base_url=lambda: self.base_url,
             admin=self.administration.app,
             tracer=self.tracer,
+            site=self.administration.site,
         )
 
     def _request_id(self) -> str:

@@ -55,6 +55,7 @@ def gateway_settings(loaded: Loaded, gateway_id: str) -> GatewaySettings:
         cors_origins=frozenset(server.cors_origins),
         loopback=is_loopback(server.host),
         hosts=frozenset(name.lower() for name in server.allowed_hosts),
+        scheme="https" if server.tls_cert else "http",
     )
     return GatewaySettings(
         doors=doors,
