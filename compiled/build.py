@@ -31,6 +31,16 @@ modules = sys.argv[1:]
 sys.argv = ["setup.py", "--quiet", "build_ext", "--inplace"]
 setup(name="nexus", ext_modules=mypycify(["--config-file=mypy.ini", *modules], opt_level="3"))
 """
+# mypyc's slice of bytes asks for a negative size where it ends before it begins; Python gives an empty one.
+_SLICES: Final = """#ifndef PY_SSIZE_T_CLEAN
+#define PY_SSIZE_T_CLEAN
+#endif
+#include <Python.h>
+static inline PyObject *nexus_bytes(const char *from, Py_ssize_t size) {
+    return PyBytes_FromStringAndSize(from, size < 0 ? 0 : size);
+}
+#define PyBytes_FromStringAndSize nexus_bytes
+"""
 
 
 class NotCompiled(Exception):
@@ -87,9 +97,13 @@ def what_is_missing() -> str | None:
 def _compile(modules: list[Path], folder: Path) -> None:
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     (folder / "mypy.ini").write_text(_CONFIG.format(version=version))
+    header = folder / "slices.h"
+    header.write_text(_SLICES)
+    flags = f"{os.environ.get('CFLAGS', '')} -include {header}"
     done = subprocess.run(
         [sys.executable, "-c", _SETUP, *map(str, modules)],
         cwd=folder,
+        env={**os.environ, "CFLAGS": flags},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
