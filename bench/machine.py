@@ -15,6 +15,8 @@ import time
 from pathlib import Path
 from typing import Final
 
+from nexus.native import is_compiled
+
 ROOT: Final = Path(__file__).resolve().parent.parent
 RAW: Final = ROOT / "bench" / "raw"
 GATEWAY_CORE: Final = 0
@@ -67,6 +69,7 @@ def facts() -> dict[str, str]:
         "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GB",
         "system": f"{platform.system()} {platform.release()}",
         "python": _python(),
+        "build": "compiled" if is_compiled() else "interpreted",
         "packages": ", ".join(
             f"{name} {importlib.metadata.version(name)}" for name in ("uvloop", "httptools", "msgspec")
         ),

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, settings
 
 from nexus.demo.llama import LlamaServer
 from nexus.demo.weights import DemoIncomplete, find_weights, require_llama
+from nexus.native import is_compiled
 
 MakeLlama = Callable[..., LlamaServer]
 
@@ -34,6 +35,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
+    interpreted = item.get_closest_marker("interpreted")
+    if interpreted is not None and is_compiled():
+        pytest.skip(f"the compiled build: {interpreted.args[0]}")
     if item.get_closest_marker("real") is None:
         return
     try:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import msgspec
 import pytest
 from tests.support.gateway import RunningGateway, Serve
 
 from nexus.admin.door import AdminDoor, one_time_token, token_line
-from nexus.domain import Secret
+from nexus.domain import Secret, replace
 from nexus.errors import RequestError
 from nexus.http.request import Request
 
@@ -247,6 +246,6 @@ async def test_the_backends_in_health_are_behind_the_same_door(start: Serve, ena
 async def test_the_backends_in_health_follow_a_reload(start: Serve) -> None:
     gateway = await start("")
     assert await shown(gateway)
-    gateway.nexus.loaded = msgspec.structs.replace(gateway.nexus.loaded, admin_token=Secret("admin-token-1"))
+    gateway.nexus.loaded = replace(gateway.nexus.loaded, admin_token=Secret("admin-token-1"))
     assert not await shown(gateway)
     assert await shown(gateway, Authorization="Bearer admin-token-1")

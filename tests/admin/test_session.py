@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import msgspec
 from tests.registry.fleet import ManualClock
 from tests.support.client import RawReply
 from tests.support.gateway import RunningGateway, Serve
 
 from nexus.admin.sessions import SESSION_SECONDS, SESSIONS_MAX, Sessions
-from nexus.domain import Secret
+from nexus.domain import Secret, replace
 
 TOKEN = "correct-horse-battery-staple"
 TOML = '[admin]\ntoken_env = "GATEWAY_ADMIN_TOKEN"\n'
@@ -83,7 +82,7 @@ async def test_who_looks_meets_another_door_when_the_token_changes(start: Serve)
     async with gateway.client() as client:
         client.send("GET", "/admin/events", headers={"Cookie": value})
         await client.read_reply(until=1)
-        app.reconfigure(msgspec.structs.replace(app._door, token=Secret("another")))
+        app.reconfigure(replace(app._door, token=Secret("another")))
         assert (await client.read_reply()).complete
     assert (await gateway.get("/admin/events", Cookie=value)).status == 401
 

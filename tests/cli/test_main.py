@@ -11,6 +11,7 @@ from tests.cli.support import Command
 from nexus import __version__
 from nexus.cli import COMMANDS, lazy, main
 from nexus.errors import StartError
+from nexus.native import is_compiled
 
 # What only some commands need, and what would make `--help` slow.
 HEAVY = ("nexus.server", "nexus.http", "nexus.config", "rich.console", "asyncio", "uvloop", "textual")
@@ -73,7 +74,8 @@ def test_each_command_has_help(nexus: Command, name: str) -> None:
 
 
 def test_version(nexus: Command) -> None:
-    assert nexus("--version").output == f"nexus {__version__}\n"
+    build = " (compiled)" if is_compiled() else ""
+    assert nexus("--version").output == f"nexus {__version__}{build}\n"
 
 
 def test_an_unknown_command_is_refused(nexus: Command) -> None:

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,7 +20,7 @@ from nexus.config.schema import (
     WeightsConfig,
 )
 from nexus.config.telling import LoggingConfig
-from nexus.domain import BackendSpec, BackendType, ModelOverride, Origin, Secret, Strategy
+from nexus.domain import BackendSpec, BackendType, ModelOverride, Origin, Secret, Strategy, replace
 
 _words = st.sampled_from(["a", "b", "c", "llama3:8b", "gpt-*"])
 _maps = st.dictionaries(_words, _words, max_size=3).map(MappingProxyType)
@@ -45,7 +44,7 @@ _backends = st.builds(
 
 
 def _named(backends: Mapping[str, BackendSpec]) -> tuple[BackendSpec, ...]:
-    return tuple(msgspec.structs.replace(spec, id=name, name=name) for name, spec in backends.items())
+    return tuple(replace(spec, id=name, name=name) for name, spec in backends.items())
 
 
 _configs = st.builds(
@@ -90,7 +89,7 @@ def _comparable(config: Config) -> dict[str, Any]:
 
 @given(_loaded)
 def test_nothing_differs_from_itself(loaded: Loaded) -> None:
-    changes = difference(loaded, msgspec.structs.replace(loaded, warnings=("w",)))
+    changes = difference(loaded, replace(loaded, warnings=("w",)))
     assert not changes
     assert described(changes) == ()
     assert applied(loaded.config, changes) == loaded.config
@@ -102,7 +101,7 @@ def test_a_difference_applied_gives_the_other(old: Loaded, new: Loaded) -> None:
     result = applied(old.config, changes)
     assert _comparable(result) == _comparable(new.config)
     assert result.server.port == old.config.server.port
-    again = difference(msgspec.structs.replace(new, config=result), new)
+    again = difference(replace(new, config=result), new)
     assert all(change.restart for change in again.settings)
     assert (again.added, again.changed, again.removed, again.keys) == ((), (), (), False)
 
@@ -119,7 +118,7 @@ def test_every_change_is_one_line_without_a_secret(old: Loaded, new: Loaded) -> 
 
 
 def _spec(name: str, **fields: Any) -> BackendSpec:  # noqa: ANN401  any field
-    return msgspec.structs.replace(BackendSpec(name, name, Origin("http", "box", 1)), **fields)
+    return replace(BackendSpec(name, name, Origin("http", "box", 1)), **fields)
 
 
 def _config(**sections: Any) -> Loaded:  # noqa: ANN401  any section

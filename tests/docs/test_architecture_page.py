@@ -6,7 +6,7 @@ import tomllib
 from tests.docs.pages import ROOT, quoted, read, rows, section
 
 PAGE = "docs/architecture.md"
-_TOPS = ("src/nexus", "tests", "bench", "docs")
+_TOPS = ("src/nexus", "tests", "bench", "compiled", "docs")
 # Data below a folder that is explained as a whole.
 _DATA = re.compile(r"tests/captures/|tests/http/corpus|src/nexus/testing/fixtures/|bench/(?:raw|\.peers)")
 

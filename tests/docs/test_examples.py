@@ -14,7 +14,7 @@ from nexus.cli import main
 from nexus.config.load import load
 
 _TOML = blocks("toml")
-_MAKE = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+_MAKE = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
 
 
 @pytest.mark.parametrize("block", _TOML, ids=lambda block: block.page)

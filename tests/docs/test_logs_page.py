@@ -4,7 +4,7 @@ import re
 
 from tests.docs.pages import ROOT, quoted, rows, section
 
-from nexus.observe.request_log import RequestLine
+from nexus.observe.request_line import RequestLine
 from nexus.protocol.surfaces import SURFACES
 
 PAGE = "docs/logs.md"

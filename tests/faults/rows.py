@@ -11,6 +11,7 @@ from tests.support.client import RawReply
 from tests.support.gateway import RunningGateway, Serve, backend_toml
 
 from nexus.registry.views import BackendView, PairView
+from nexus.registry.wishes import Wish, Wishes
 from nexus.testing import FakeBackend, FakeFleet, FakeModel
 
 KINDS: Final = (
@@ -52,6 +53,24 @@ class Wished:
     reason: str
 
 
+class Overheard:
+    """A queue of wishes, with an ear for what is put into it."""
+
+    def __init__(self, wishes: Wishes, heard: list[Wished]) -> None:
+        self._wishes = wishes
+        self._heard = heard
+
+    def put(self, backend_id: str, reason: str, *, refresh: bool) -> None:
+        self._heard.append(Wished(backend_id, refresh, reason))
+        self._wishes.put(backend_id, reason, refresh=refresh)
+
+    def forget(self, backend_id: str) -> None:
+        self._wishes.forget(backend_id)
+
+    async def get(self) -> Wish:
+        return await self._wishes.get()
+
+
 class Pair:
     """A gateway over a backend that fails, preferred by priority, and one that does not."""
 
@@ -75,18 +94,7 @@ class Pair:
 
     def _listen(self) -> None:
         registry = self.gateway.nexus.registry
-        put = registry.wish_check, registry.wish_refresh
-
-        def check(backend_id: str, reason: str) -> None:
-            self.wishes.append(Wished(backend_id, refresh=False, reason=reason))
-            put[0](backend_id, reason)
-
-        def refresh(backend_id: str, reason: str = "the model list is stale") -> None:
-            self.wishes.append(Wished(backend_id, refresh=True, reason=reason))
-            put[1](backend_id, reason)
-
-        registry.wish_check = check  # type: ignore[method-assign]  # to see wishes before they are taken
-        registry.wish_refresh = refresh  # type: ignore[method-assign]
+        registry._wishes = Overheard(registry._wishes, self.wishes)  # type: ignore[assignment]  # the same methods
 
     @property
     def view(self) -> BackendView:

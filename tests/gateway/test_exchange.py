@@ -28,6 +28,7 @@ class LeavingReply:
         self.on_departed()
 
 
+@pytest.mark.interpreted("compiled code takes a real reply only, and this one leaves when told to")
 async def test_a_client_that_leaves_at_once_has_its_outcome_at_once(fleet: FakeFleet, start: Serve) -> None:
     backend = await fleet.add("vllm", models=[FakeModel("m")])
     gateway = await start(backend_toml(backend))

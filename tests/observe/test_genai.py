@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import msgspec
 import pytest
 
-from nexus.domain import Attempt, Outcome, Usage
+from nexus.domain import Attempt, Outcome, Usage, replace
 from nexus.observe.genai import INSTRUMENTS, LABELS, OPERATIONS
 from nexus.observe.metrics import RequestMetrics
 from nexus.observe.surroundings import Sources
@@ -83,14 +82,14 @@ def test_the_time_for_each_token_leaves_out_the_first() -> None:
 def test_what_is_no_good_stream_is_counted_by_its_duration_alone(
     fields: dict[str, object], error: str
 ) -> None:
-    found = counted(msgspec.structs.replace(STREAM, delta_events=9, **fields))
+    found = counted(replace(STREAM, delta_events=9, **fields))
     assert found.pop("gen_ai_server_request_duration") == [{**WHO, "error_type": error}]
     assert not any(found.values())
 
 
 def test_what_nobody_was_asked_to_serve_is_left_out() -> None:
     refused = Outcome("r-1", "chat", "made-up", status=404, error="model_not_found")
-    assert not any(counted(refused, msgspec.structs.replace(STREAM, surface="count_tokens")).values())
+    assert not any(counted(refused, replace(STREAM, surface="count_tokens")).values())
 
 
 def test_every_surface_that_generates_has_an_operation() -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from nexus.domain import GAP_BUCKETS, Attempt, FailureKind, Gaps, Outcome, Usage
+from nexus.domain import GAP_BUCKETS, Attempt, FailureKind, Gaps, Outcome, Usage, replace
 from nexus.observe.histogram import Histogram
 from nexus.observe.loop_lag import LAG_BUCKETS
 from nexus.observe.metrics import DECISION_BUCKETS, OVERHEAD_BUCKETS, RequestMetrics
@@ -26,7 +25,7 @@ HOSTILE = 'a"b\\c\nd}\te\r{f="g"} 1\u2028\N{SNOWMAN}'
 
 def outcome(*attempts: Attempt, **fields: object) -> Outcome:
     served = Outcome("r-1", "chat", "asked", "m", "gpu", "vllm", 200, attempts=attempts, resolved_model="m")
-    return msgspec.structs.replace(served, **fields)
+    return replace(served, **fields)
 
 
 def rows_of(metrics: RequestMetrics) -> dict[str, float]:

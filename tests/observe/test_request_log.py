@@ -8,12 +8,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nexus.domain import Attempt, BackendType, FailureKind, Outcome, RouteReason, Usage
+from nexus.domain import Attempt, BackendType, FailureKind, Outcome, RouteReason, Usage, replace
 from nexus.observe.request_log import RequestLog
 from nexus.observe.writer import LineWriter
 
@@ -45,7 +44,7 @@ def log(tmp_path: Path) -> Log:
 
 
 def outcome(*attempts: Attempt, **fields: object) -> Outcome:
-    return msgspec.structs.replace(Outcome("r-1", "chat", attempts=attempts, status=200), **fields)
+    return replace(Outcome("r-1", "chat", attempts=attempts, status=200), **fields)
 
 
 def test_a_line_has_every_field_in_its_order(log: Log) -> None:

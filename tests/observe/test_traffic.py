@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nexus.domain import Attempt, Outcome, Usage
+from nexus.domain import Attempt, Outcome, Usage, replace
 from nexus.observe.traffic import BUCKET_SECONDS, BUCKETS, OTHER, ROWS_MAX, Traffic, percentile
 
 ANSWERED = Attempt("gpu", "gpu-id", "m", first_byte_seconds=0.1)
@@ -14,7 +13,7 @@ ANSWERED = Attempt("gpu", "gpu-id", "m", first_byte_seconds=0.1)
 
 def outcome(at: float, **fields: object) -> Outcome:
     plain = Outcome("r", "chat", "m", "m", "gpu", "vllm", 200, attempts=(ANSWERED,), started_at=at)
-    return msgspec.structs.replace(plain, **fields)
+    return replace(plain, **fields)
 
 
 @given(st.lists(st.floats(0, 3000), max_size=40))

@@ -127,6 +127,7 @@ def test_known_models_outlive_their_backend() -> None:
     assert target.snapshot.known_models == {"x", "y", "z"}
 
 
+@pytest.mark.interpreted("a compiled module has the number in its code, where no test can change it")
 def test_known_models_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nexus.registry.registry.KNOWN_MODELS_MAX", 3)
     target = registry()

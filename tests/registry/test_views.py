@@ -13,6 +13,7 @@ from nexus.domain import (
     Origin,
     RoutingRules,
     Secret,
+    replace,
 )
 from nexus.registry import ModelRow, Registry
 from nexus.registry.views import Asker, model_rows
@@ -23,7 +24,7 @@ def rows(target: object) -> dict[str, ModelRow]:
 
 
 def behind(name: str, *via: str) -> Model:
-    return msgspec.structs.replace(model(name), via=via)
+    return replace(model(name), via=via)
 
 
 def ways(target: Registry, *passed: str) -> dict[str, tuple[str, ...]]:

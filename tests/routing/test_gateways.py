@@ -2,10 +2,9 @@ from __future__ import annotations
 
 import random
 
-import msgspec
 from tests.registry.fleet import ManualClock, add, model, registry
 
-from nexus.domain import BackendType, Model, Requirements, RoutingRules
+from nexus.domain import BackendType, Model, Requirements, RoutingRules, replace
 from nexus.registry import Registry
 from nexus.routing.decision import Decision, Refusal
 from nexus.routing.router import decide
@@ -14,7 +13,7 @@ NOW = ManualClock().now()
 
 
 def behind(name: str, *via: str) -> Model:
-    return msgspec.structs.replace(model(name), via=via)
+    return replace(model(name), via=via)
 
 
 def ask(target: Registry, *passed: str, name: str = "llama3") -> Decision | Refusal:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from itertools import permutations
 from random import Random
 
-import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.registry.fleet import registry, spec
@@ -19,6 +18,7 @@ from nexus.domain import (
     RoutingRules,
     Secret,
     Strategy,
+    replace,
 )
 from nexus.registry import Registry
 from nexus.routing import POLICIES, Decision, decide
@@ -63,9 +63,7 @@ def fleet(states: list[dict[str, object]], configured: RoutingRules) -> Registry
     for number, state in enumerate(states):
         name = f"b{number}"
         key = state["key"]
-        own = msgspec.structs.replace(
-            spec(name, priority=int(str(state["priority"]))), key=Secret(str(key)) if key else None
-        )
+        own = replace(spec(name, priority=int(str(state["priority"]))), key=Secret(str(key)) if key else None)
         target.register(own, type=BackendType.VLLM, slots=2, counts_max_tokens=number % 2 == 0)
         model = Model("x", "x", context_length=state["context"], capabilities=state["capabilities"])  # type: ignore[arg-type]
         target.update(name, status=state["status"], models=(model,), surfaces=state["surfaces"])  # type: ignore[arg-type]

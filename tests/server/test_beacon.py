@@ -2,11 +2,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import msgspec
-
 from nexus.config.load import Loaded
 from nexus.config.schema import Config, DiscoveryConfig, ServerConfig
-from nexus.domain import Secret
+from nexus.domain import Secret, replace
 from nexus.server.beacon import Beacon
 from nexus.services.advertise import Advertiser, Announcement
 from nexus.tasks import Clock, SystemClock
@@ -79,7 +77,7 @@ async def test_what_changed_is_withdrawn_and_announced_anew() -> None:
     fixture = Fixture()
     fixture.beacon.bind([("0.0.0.0", 8000)])
     await fixture.beacon.follow(ADVERTISED)
-    await fixture.beacon.follow(msgspec.structs.replace(ADVERTISED, client_keys=()))
+    await fixture.beacon.follow(replace(ADVERTISED, client_keys=()))
     first, second = fixture.made
     assert first.calls == ["start", "close"]
     assert (second.told.keyed, second.calls) == (False, ["start"])

@@ -4,13 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-import msgspec
 import pytest
 from tests.support.gateway import RunningGateway, Serve, backend_toml
 
 from nexus.config.load import Loaded
 from nexus.config.schema import Config, DiscoveryConfig
-from nexus.domain import BackendStatus, DiscoverySource
+from nexus.domain import BackendStatus, DiscoverySource, replace
 from nexus.server.finder import Finder
 from nexus.testing import FakeBackend, FakeFleet, Stall
 from nexus.testing.faults import Stage
@@ -77,9 +76,9 @@ async def test_other_settings_lose_no_backend(fleet: FakeFleet, start: Serve) ->
         await found.follow(QUIET)
         await found.first()
         (before,) = registry.snapshot.backends.values()
-        gateway.nexus.fleet.put(msgspec.structs.replace(before.spec, priority=7))
+        gateway.nexus.fleet.put(replace(before.spec, priority=7))
         registry.subscribe(lambda _, backend: seen.append(backend.status))
-        await found.follow(msgspec.structs.replace(QUIET, probe_seconds=0.04))
+        await found.follow(replace(QUIET, probe_seconds=0.04))
         assert found.names() == ["ollama"]
         await found.first()
         await gateway.until(lambda: not found.finder._left)
@@ -95,7 +94,7 @@ async def test_what_is_not_found_again_goes_after_the_grace_period(fleet: FakeFl
     async with finding(gateway, one) as found:
         await found.follow(QUIET)
         await found.first()
-        await found.follow(msgspec.structs.replace(QUIET, probe_local=False))
+        await found.follow(replace(QUIET, probe_local=False))
         assert found.names() == ["ollama"]
         await gateway.until(lambda: found.names() == [])
 
@@ -107,7 +106,7 @@ async def test_switched_off_it_forgets_what_it_found(fleet: FakeFleet, start: Se
         await found.follow(QUIET)
         await found.first()
         assert found.names() == [named.name, "ollama"]
-        await found.follow(msgspec.structs.replace(QUIET, enabled=False))
+        await found.follow(replace(QUIET, enabled=False))
         assert found.names() == [named.name]
         await found.follow(QUIET)
         await found.first()
@@ -122,7 +121,7 @@ async def test_one_that_somebody_configures_is_one_backend(fleet: FakeFleet, sta
         await found.follow(QUIET)
         await found.first()
         (spec,) = (backend.spec for backend in nexus.registry.snapshot.backends.values())
-        mine = msgspec.structs.replace(spec, id="mine", name="mine", source=DiscoverySource.STATIC)
+        mine = replace(spec, id="mine", name="mine", source=DiscoverySource.STATIC)
         nexus.fleet.put(mine)
         await gateway.until(lambda: found.names() == ["mine"])
         nexus.fleet.remove("mine")
@@ -135,7 +134,7 @@ async def test_only_what_concerns_finding_begins_it_anew(fleet: FakeFleet, start
     async with finding(gateway, one) as found:
         await found.follow(QUIET)
         discovery = found.finder._discovery
-        await found.follow(msgspec.structs.replace(QUIET, open=True))
+        await found.follow(replace(QUIET, open=True))
         assert found.finder._discovery is discovery
 
 

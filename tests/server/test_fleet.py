@@ -2,12 +2,11 @@ from __future__ import annotations
 
 import asyncio
 
-import msgspec
 import pytest
 from tests.support.client import RawReply
 from tests.support.gateway import RunningGateway, Serve, backend_toml
 
-from nexus.domain import BackendSpec, BackendStatus, BackendType, DiscoverySource, Origin
+from nexus.domain import BackendSpec, BackendStatus, BackendType, DiscoverySource, Origin, replace
 from nexus.testing import FakeBackend, FakeFleet, Stall
 from nexus.testing.faults import Stage
 
@@ -19,7 +18,7 @@ def spec_of(backend: FakeBackend, **fields: object) -> BackendSpec:
         Origin("http", backend.host, backend.port),
         source=DiscoverySource.MANUAL,
     )
-    return msgspec.structs.replace(spec, **fields)
+    return replace(spec, **fields)
 
 
 def is_up(gateway: RunningGateway, name: str) -> bool:
@@ -138,9 +137,9 @@ async def test_what_no_check_depends_on_changes_without_one(fleet: FakeFleet, st
     gateway = await start(backend_toml(one))
     before = gateway.nexus.registry.snapshot.backends[one.name]
     asked = len(one.requests)
-    gateway.nexus.fleet.put(msgspec.structs.replace(before.spec, priority=1))
+    gateway.nexus.fleet.put(replace(before.spec, priority=1))
     after = gateway.nexus.registry.snapshot.backends[one.name]
-    assert after == msgspec.structs.replace(before, spec=after.spec)
+    assert after == replace(before, spec=after.spec)
     assert after.spec.priority == 1
     await asyncio.sleep(0)
     assert len(one.requests) == asked
@@ -176,7 +175,7 @@ async def test_what_discovery_forgets_is_only_what_discovery_found(fleet: FakeFl
     gateway = await start("")
     found = spec_of(one, source=DiscoverySource.LOCAL)
     gateway.nexus.fleet.put(found, BackendType.OLLAMA)
-    gateway.nexus.fleet.put(msgspec.structs.replace(found, source=DiscoverySource.STATIC))
+    gateway.nexus.fleet.put(replace(found, source=DiscoverySource.STATIC))
     gateway.nexus.fleet.forget_found(one.name)
     assert gateway.nexus.registry.get(one.name) is not None
     gateway.nexus.fleet.put(found, BackendType.OLLAMA)

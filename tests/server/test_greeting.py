@@ -3,12 +3,11 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-import msgspec
 import pytest
 from tests.support.gateway import Serve, backend_toml
 
 from nexus.config.schema import DiscoveryConfig
-from nexus.domain import Backend, BackendSpec, BackendStatus, BackendType, Model, Origin, Secret
+from nexus.domain import Backend, BackendSpec, BackendStatus, BackendType, Model, Origin, Secret, replace
 from nexus.observe.writer import LineWriter
 from nexus.server import compose
 from nexus.server.compose import Nexus
@@ -22,14 +21,14 @@ _LOOKED = "No inference server was found: looked at OLLAMA_HOST and the usual po
 
 def _backend(**fields: object) -> Backend:
     spec = BackendSpec("x", "box", Origin("http", "10.0.0.1", 1), found_by="port 1 on this computer")
-    return msgspec.structs.replace(Backend(spec, BackendType.OLLAMA), **fields)
+    return replace(Backend(spec, BackendType.OLLAMA), **fields)
 
 
 def test_what_was_found_is_one_line() -> None:
     models = tuple(Model(f"m{number}", f"m{number}") for number in range(7))
     up = _backend(status=BackendStatus.HEALTHY, models=models)
     assert describe(up) == "Found box (ollama, port 1 on this computer): m0, m1, m2, m3, m4 and 2 more"
-    assert describe(msgspec.structs.replace(up, models=())).endswith("): no models")
+    assert describe(replace(up, models=())).endswith("): no models")
     down = _backend(status=BackendStatus.UNHEALTHY, reason="refused")
     assert describe(down) == ("Not usable now: box (ollama, port 1 on this computer) is unhealthy: refused")
 
@@ -83,8 +82,8 @@ async def test_when_there_is_nothing_it_says_what_was_tried_and_what_to_do(
     start: Serve, discovery: DiscoveryConfig, words: list[str]
 ) -> None:
     nexus = (await start("")).nexus
-    config = msgspec.structs.replace(nexus.loaded.config, discovery=discovery)
-    nexus.loaded = msgspec.structs.replace(nexus.loaded, config=config)
+    config = replace(nexus.loaded.config, discovery=discovery)
+    nexus.loaded = replace(nexus.loaded, config=config)
     lines = told(nexus)
     assert lines[: len(words)] == words
     assert "  nexus serve --backend http://127.0.0.1:11434" in lines
@@ -92,8 +91,8 @@ async def test_when_there_is_nothing_it_says_what_was_tried_and_what_to_do(
 
 async def test_warnings_and_a_one_time_token_come_first(start: Serve) -> None:
     nexus = (await start("")).nexus
-    nexus.loaded = msgspec.structs.replace(nexus.loaded, warnings=("careful",))
-    nexus.administration = msgspec.structs.replace(nexus.administration, one_time_token=Secret("t-1"))
+    nexus.loaded = replace(nexus.loaded, warnings=("careful",))
+    nexus.administration = replace(nexus.administration, one_time_token=Secret("t-1"))
     lines = opening(nexus)
     assert lines[0] == f"Nexus listens on {nexus.base_url}"
     assert "t-1" in lines[2]

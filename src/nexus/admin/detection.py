@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
 from nexus.admin.backends import Backends, Examine
 from nexus.admin.metadata import Resolve, refuse_metadata
 from nexus.admin.reading import understood
 from nexus.config.kinds import Mismatch
 from nexus.config.manual import manual_spec, read_manual
+from nexus.domain import replace
 from nexus.errors import Unprocessable
 
 
@@ -58,7 +57,7 @@ class Detection:
         shown |= {"reachable": True, "serves": verdict.serves, "type": verdict.type.value}
         shown |= {"version": verdict.version, "evidence": verdict.evidence}
         if verdict.serves:
-            look = await self._backends.look(msgspec.structs.replace(spec, type=verdict.type))
+            look = await self._backends.look(replace(spec, type=verdict.type))
             if look is not None:
                 shown["status"] = look.report.status.value
                 shown["models"] = [model.id for model in look.report.models or ()]

@@ -18,7 +18,7 @@ from nexus.admin.metadata import Resolve, refuse_metadata
 from nexus.admin.places import Places
 from nexus.config.kinds import Mismatch, suggestion
 from nexus.config.manual import Manual, manual_spec, read_manual
-from nexus.domain import Backend, BackendSpec, BackendStatus, DiscoverySource
+from nexus.domain import Backend, BackendSpec, BackendStatus, DiscoverySource, replace
 from nexus.errors import Conflict, NotFound, Unprocessable
 from nexus.observe.events import EventLog
 from nexus.registry import BackendView, Registry
@@ -118,7 +118,7 @@ class Operations:
         """
         manual, named = reading.understood(read_manual, raw)
         if not named:
-            manual = msgspec.structs.replace(manual, name=self._places.free_name(manual))
+            manual = replace(manual, name=self._places.free_name(manual))
         with self._places.reserved(manual):
             url = manual.parsed
             await refuse_metadata(url.host, url.port, self._resolve)
@@ -158,7 +158,7 @@ class Operations:
         if self._backends.leaving(backend.id):
             raise Conflict(f"'{backend.name}' is being removed, as soon as its last request has ended.")
         values, draining = reading.understood(reading.changes, raw)
-        spec = msgspec.structs.replace(backend.spec, **values)
+        spec = replace(backend.spec, **values)
         if spec != backend.spec:
             self._backends.put(spec)
         if draining is not None:
@@ -217,7 +217,7 @@ class Operations:
         backend = self._find(reference)
         await self._backends.check(backend.id)
         now = self._registry.get(backend.id) or backend
-        look = await self._backends.look(msgspec.structs.replace(now.spec, type=now.type))
+        look = await self._backends.look(replace(now.spec, type=now.type))
         if self._registry.get(backend.id) is None:
             raise NotFound(f"'{backend.name}' was removed while it was checked.")
         result = {"status": BackendStatus.UNHEALTHY.value, "reason": "it does not answer"}
@@ -258,5 +258,5 @@ class Operations:
             return f"The change is {_STATIC}."
         if manual is None or backend.spec.source is not DiscoverySource.MANUAL:
             return f"The change is {_DISCOVERED}."
-        manual = self._manual[backend.name] = msgspec.structs.replace(manual, **said)
+        manual = self._manual[backend.name] = replace(manual, **said)
         return await self._kept.keep(manual)

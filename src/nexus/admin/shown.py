@@ -173,9 +173,8 @@ def running_detail(exchange: Exchange, now: float) -> dict[str, Any]:
 
 def needs(requirements: Requirements) -> dict[str, Any]:
     """Return what a request needs; ids of gateways that it passed are nobody's business."""
-    shown: dict[str, Any] = msgspec.to_builtins(requirements)
-    del shown["passed"]
-    return shown | {"model": requirements.model[:NAME_SHOWN]}
+    names = [name for name in requirements.__struct_fields__ if name != "passed"]
+    return {name: getattr(requirements, name) for name in names} | {"model": requirements.model[:NAME_SHOWN]}
 
 
 def explanation(told: Explanation) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from nexus.backends.localai import WELL_KNOWN
 from nexus.backends.questions import Questions, trouble
 from nexus.backends.tgi import is_router
 from nexus.backends.vllm import version_of
-from nexus.domain import BackendType, Origin
+from nexus.domain import BackendType, Origin, replace
 from nexus.errors import ResponseTooLarge, UpstreamError, UpstreamProtocolError
 from nexus.http.client import Fetched
 from nexus.protocol.headers import find
@@ -97,7 +97,7 @@ async def detect(
     if steps is not None:
         questions.steps = steps
     verdict = await _verdict(questions)
-    return None if verdict is None else msgspec.structs.replace(verdict, steps=tuple(questions.steps))
+    return None if verdict is None else replace(verdict, steps=tuple(questions.steps))
 
 
 def known_host(origin: Origin) -> Verdict | None:

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-import msgspec
-
 from nexus.backends import shapes
 from nexus.backends.base import Memory, Probe, Report
 from nexus.backends.listing import model_of, models_of, proven_type, read_rows
 from nexus.backends.openai_compat import OpenAICompatible, optional
-from nexus.domain import BackendStatus, BackendType, Capabilities, Model
+from nexus.domain import BackendStatus, BackendType, Capabilities, Model, replace
 from nexus.protocol.envelope import Fix
 
 _DOWNLOADED: Final = "/models?status=downloaded"
@@ -53,11 +51,11 @@ class ExoAdapter(OpenAICompatible):
         model = model_of(row)
         if model is None:
             return None
-        return msgspec.structs.replace(
+        return replace(
             model,
             context_length=None,
             context_assumed=model.context_length or model.context_assumed,
-            capabilities=msgspec.structs.replace(model.capabilities, json=False),
+            capabilities=replace(model.capabilities, json=False),
             loaded=True,
         )
 

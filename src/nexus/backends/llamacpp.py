@@ -8,14 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-import msgspec
-
 from nexus.backends import shapes
 from nexus.backends.base import Memory, Probe, Report
 from nexus.backends.listing import model_of
 from nexus.backends.openai_compat import OpenAICompatible, optional
 from nexus.backends.wordings import Word
-from nexus.domain import BackendStatus, BackendType, FailureKind, Model
+from nexus.domain import BackendStatus, BackendType, FailureKind, Model, replace
 
 _IN_MEMORY: Final[Mapping[str, bool]] = {
     "loaded": True,
@@ -64,17 +62,17 @@ class LlamaCppAdapter(OpenAICompatible):
         state = shapes.text(shapes.mapping(row.get("status")).get("value"))
         if model is None or state == "downloading":
             return None
-        known = msgspec.structs.replace(model.capabilities, json=True)
+        known = replace(model.capabilities, json=True)
         if known.vision:
-            known = msgspec.structs.replace(known, remote_image=True)
-        return msgspec.structs.replace(model, capabilities=known, loaded=_IN_MEMORY.get(state))
+            known = replace(known, remote_image=True)
+        return replace(model, capabilities=known, loaded=_IN_MEMORY.get(state))
 
     def _with_props(self, report: Report, props: shapes.Row) -> Report:
         models = report.models or ()
         version = shapes.text(props.get("build_info"))
         if props.get("role") == "router" or any(model.loaded is not None for model in models):
-            return msgspec.structs.replace(report, version=version)
-        return msgspec.structs.replace(
+            return replace(report, version=version)
+        return replace(
             report,
             version=version,
             slots=shapes.count(props.get("total_slots")),
@@ -95,9 +93,9 @@ def _completed(model: Model, props: shapes.Row) -> Model:
     }
     stated = {key: value for key, value in known.items() if value is not None}
     sleeping = shapes.flag(props.get("is_sleeping"))
-    return msgspec.structs.replace(
+    return replace(
         model,
         context_length=model.context_length or shapes.count(settings.get("n_ctx")),
-        capabilities=msgspec.structs.replace(model.capabilities, **stated),
+        capabilities=replace(model.capabilities, **stated),
         loaded=None if sleeping is None else not sleeping,
     )

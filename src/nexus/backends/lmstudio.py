@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-import msgspec
-
 from nexus.backends import shapes
 from nexus.backends.base import Memory, Probe, Report
 from nexus.backends.listing import model_of, models_of, proven_type, read_rows, unique
 from nexus.backends.openai_compat import OpenAICompatible
 from nexus.backends.wordings import Word
-from nexus.domain import BackendStatus, BackendType, Capabilities, FailureKind, Model
+from nexus.domain import BackendStatus, BackendType, Capabilities, FailureKind, Model, replace
 from nexus.http.client import Fetched
 from nexus.protocol.headers import Header, find
 
@@ -68,7 +66,7 @@ class LMStudioAdapter(OpenAICompatible):
         if model is None:
             return None
         state = row.get("state")
-        return msgspec.structs.replace(
+        return replace(
             model,
             context_length=shapes.count(row.get("loaded_context_length")),
             loaded=state == "loaded" if state in ("loaded", "not-loaded") else None,

@@ -12,7 +12,7 @@ from nexus.backends.base import Memory, Probe, Report
 from nexus.backends.listing import model_of
 from nexus.backends.openai_compat import OpenAICompatible, optional
 from nexus.backends.vllm import version_of
-from nexus.domain import BackendStatus, BackendType, Capabilities, Model
+from nexus.domain import BackendStatus, BackendType, Capabilities, Model, replace
 from nexus.errors import UpstreamError
 
 WELL_KNOWN: Final = "/.well-known/localai.json"
@@ -52,13 +52,10 @@ class LocalAIAdapter(OpenAICompatible):
         if "version" not in memory:
             memory["version"] = version_of(await optional(probe, WELL_KNOWN))
         contexts = memory["contexts"]
-        return msgspec.structs.replace(
+        return replace(
             report,
             version=memory["version"],
-            models=tuple(
-                msgspec.structs.replace(model, context_length=contexts.get(model.native_id))
-                for model in models
-            ),
+            models=tuple(replace(model, context_length=contexts.get(model.native_id)) for model in models),
         )
 
     def model(self, row: shapes.Row) -> Model | None:
@@ -69,8 +66,8 @@ class LocalAIAdapter(OpenAICompatible):
         known = model.capabilities
         uses = shapes.strings(row.get("capabilities"))
         if uses is not None and not uses & _TALKS:
-            known = msgspec.structs.replace(known, chat=False)
-        return msgspec.structs.replace(model, capabilities=known)
+            known = replace(known, chat=False)
+        return replace(model, capabilities=known)
 
 
 async def _look_up(probe: Probe, memory: Memory, models: Sequence[Model]) -> None:

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-import msgspec
-
 from nexus.backends import shapes
 from nexus.backends.base import ErrorReading, Memory, Probe, Report
 from nexus.backends.listing import gateway_name, model_of, ways_of
 from nexus.backends.openai_compat import OpenAICompatible, optional
-from nexus.domain import BackendStatus, BackendType, Capabilities, FailureKind, Model
+from nexus.domain import BackendStatus, BackendType, Capabilities, FailureKind, Model, replace
 from nexus.protocol.headers import MAX_GATEWAYS, Header
 
 _FLAGS: Final = frozenset(Capabilities.__struct_fields__)
@@ -32,16 +30,16 @@ class NexusAdapter(OpenAICompatible):
         report = await self.listed(probe)
         if report.type is BackendType.GENERIC:
             # Its header alone proves a gateway, and /health that it has an id.
-            report = msgspec.structs.replace(report, type=None)
+            report = replace(report, type=None)
         if report.status is not BackendStatus.HEALTHY or report.type is not None:
             return report
         health = shapes.mapping(await optional(probe, "/health"))
         peer = gateway_name(health.get("gateway_id"))
         if health and not peer:
-            return msgspec.structs.replace(report, type=BackendType.GENERIC)
+            return replace(report, type=BackendType.GENERIC)
         peer = memory["gateway_id"] = peer or memory.get("gateway_id", "")
         ways = (_led_by(peer, model) for model in report.models or ())
-        return msgspec.structs.replace(
+        return replace(
             report,
             models=tuple(model for model in ways if model is not None),
             slots=_free_slots(health),
@@ -55,7 +53,7 @@ class NexusAdapter(OpenAICompatible):
             return None
         stated = shapes.mapping(row.get("capabilities"))
         flags = {name: value for name, value in stated.items() if name in _FLAGS and isinstance(value, bool)}
-        return msgspec.structs.replace(model, capabilities=Capabilities(**flags))
+        return replace(model, capabilities=Capabilities(**flags))
 
     def read_error(
         self,
@@ -77,12 +75,12 @@ class NexusAdapter(OpenAICompatible):
             return reading
         learns = next(iter(codes)) if len(codes) == 1 else None
         if learns == "context_length":
-            return msgspec.structs.replace(reading, kind=FailureKind.CONTEXT_OVERFLOW, capability=None)
+            return replace(reading, kind=FailureKind.CONTEXT_OVERFLOW, capability=None)
         if learns == "surface":
             learns = f"surface:{surface}" if surface else None
         elif learns not in _FLAGS:
             learns = None
-        return msgspec.structs.replace(reading, kind=FailureKind.MISSING_CAPABILITY, capability=learns)
+        return replace(reading, kind=FailureKind.MISSING_CAPABILITY, capability=learns)
 
 
 def _led_by(peer: str, model: Model) -> Model | None:
@@ -90,7 +88,7 @@ def _led_by(peer: str, model: Model) -> Model | None:
     via = model.via if not peer or model.via[:1] == (peer,) else (peer, *model.via)
     if len(via) > MAX_GATEWAYS or len(set(via)) < len(via):
         return None
-    return model if via == model.via else msgspec.structs.replace(model, via=via)
+    return model if via == model.via else replace(model, via=via)
 
 
 def _free_slots(health: shapes.Row) -> int | None:

@@ -6,9 +6,7 @@ from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from typing import Final
 
-import msgspec
-
-from nexus.domain import BackendSpec, Model, ModelOverride
+from nexus.domain import BackendSpec, Model, ModelOverride, replace
 
 _LATEST: Final = ":latest"
 _FLAGS: Final = ("vision", "tools", "json", "embeddings")
@@ -61,11 +59,11 @@ def _matches(spellings: Sequence[str], globs: Sequence[str]) -> bool:
 
 def _corrected(model: Model, name: str, override: ModelOverride | None) -> Model:
     if override is None:
-        return model if model.id == name else msgspec.structs.replace(model, id=name)
+        return model if model.id == name else replace(model, id=name)
     stated = {flag: value for flag in _FLAGS if (value := getattr(override, flag)) is not None}
-    return msgspec.structs.replace(
+    return replace(
         model,
         id=name,
         context_length=override.context_length or model.context_length,
-        capabilities=msgspec.structs.replace(model.capabilities, **stated),
+        capabilities=replace(model.capabilities, **stated),
     )

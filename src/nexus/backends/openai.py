@@ -8,12 +8,10 @@ from __future__ import annotations
 import re
 from typing import Final
 
-import msgspec
-
 from nexus.backends import shapes
 from nexus.backends.listing import model_of
 from nexus.backends.openai_compat import OpenAICompatible
-from nexus.domain import UNKNOWN_CAPABILITIES, BackendType, Capabilities, Model
+from nexus.domain import UNKNOWN_CAPABILITIES, BackendType, Capabilities, Model, replace
 
 _SEES: Final = Capabilities(
     vision=True, remote_image=True, tools=True, json=True, embeddings=False, chat=True
@@ -63,4 +61,4 @@ class OpenAIAdapter(OpenAICompatible):
         if model is None:
             return None
         context, known = _FAMILIES.get(_DATE.sub("", model.id), (None, UNKNOWN_CAPABILITIES))
-        return msgspec.structs.replace(model, context_assumed=context, capabilities=known)
+        return replace(model, context_assumed=context, capabilities=known)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from nexus.backends import shapes
 from nexus.backends.base import Memory, Probe, Report
 from nexus.backends.listing import model_of
 from nexus.backends.openai_compat import OpenAICompatible, optional
-from nexus.domain import BackendStatus, BackendType, Capabilities, Model
+from nexus.domain import BackendStatus, BackendType, Capabilities, Model, replace
 
 _INFO_PATHS = ("/model_info", "/get_model_info")
 
@@ -31,13 +29,13 @@ class SGLangAdapter(OpenAICompatible):
         if report.status is not BackendStatus.HEALTHY or report.type is not None:
             return report
         flags = await self._flags(probe, memory)
-        models = tuple(msgspec.structs.replace(model, capabilities=flags) for model in report.models or ())
-        return msgspec.structs.replace(report, models=models)
+        models = tuple(replace(model, capabilities=flags) for model in report.models or ())
+        return replace(report, models=models)
 
     def model(self, row: shapes.Row) -> Model | None:
         """Read one row: the fields are vLLM's."""
         model = model_of(row)
-        return None if model is None else msgspec.structs.replace(model, loaded=True)
+        return None if model is None else replace(model, loaded=True)
 
     async def _flags(self, probe: Probe, memory: Memory) -> Capabilities:
         """Read the flags of the one model, from the path that this version has."""

@@ -5,14 +5,12 @@ Source: https://github.com/huggingface/text-generation-inference (``router``, 3.
 
 from __future__ import annotations
 
-import msgspec
-
 from nexus.backends import shapes
 from nexus.backends.base import Memory, Probe, Report
 from nexus.backends.listing import model_of
 from nexus.backends.openai_compat import OpenAICompatible, optional
 from nexus.backends.wordings import Word
-from nexus.domain import BackendStatus, BackendType, FailureKind, Model
+from nexus.domain import BackendStatus, BackendType, FailureKind, Model, replace
 from nexus.protocol.envelope import Fix
 
 
@@ -36,11 +34,11 @@ class TgiAdapter(OpenAICompatible):
             return report
         info = shapes.mapping(await optional(probe, "/info"))
         context = shapes.count(info.get("max_total_tokens"))
-        return msgspec.structs.replace(
+        return replace(
             report,
             version=shapes.text(info.get("version")),
             slots=shapes.count(info.get("max_concurrent_requests")),
-            models=tuple(msgspec.structs.replace(m, context_length=context) for m in report.models or ()),
+            models=tuple(replace(m, context_length=context) for m in report.models or ()),
         )
 
     def model(self, row: shapes.Row) -> Model | None:
@@ -48,8 +46,8 @@ class TgiAdapter(OpenAICompatible):
         model = model_of(row)
         if model is None:
             return None
-        known = msgspec.structs.replace(model.capabilities, embeddings=False)
-        return msgspec.structs.replace(model, capabilities=known, loaded=True)
+        known = replace(model.capabilities, embeddings=False)
+        return replace(model, capabilities=known, loaded=True)
 
 
 def is_router(info: object) -> bool:

@@ -5,14 +5,12 @@ Source: https://docs.vllm.ai/en/stable/serving/openai_compatible_server.html (0.
 
 from __future__ import annotations
 
-import msgspec
-
 from nexus.backends import shapes
 from nexus.backends.base import Memory, Probe, Report
 from nexus.backends.listing import model_of
 from nexus.backends.openai_compat import OpenAICompatible, optional
 from nexus.backends.wordings import Word
-from nexus.domain import BackendStatus, BackendType, FailureKind, Model
+from nexus.domain import BackendStatus, BackendType, FailureKind, Model, replace
 
 
 class VllmAdapter(OpenAICompatible):
@@ -38,7 +36,7 @@ class VllmAdapter(OpenAICompatible):
                 return Report(BackendStatus.UNHEALTHY, "its engine is dead or not ready (/health says 503)")
             if "version" not in memory:
                 memory["version"] = version_of(await optional(probe, "/version"))
-            report = msgspec.structs.replace(report, version=memory["version"])
+            report = replace(report, version=memory["version"])
         else:
             memory.clear()
         return report
@@ -48,8 +46,8 @@ class VllmAdapter(OpenAICompatible):
         model = model_of(row)
         if model is None:
             return None
-        known = msgspec.structs.replace(model.capabilities, json=True)
-        return msgspec.structs.replace(model, capabilities=known, loaded=True)
+        known = replace(model.capabilities, json=True)
+        return replace(model, capabilities=known, loaded=True)
 
 
 def version_of(payload: object) -> str:

@@ -6,6 +6,7 @@ import click
 
 from nexus import __version__
 from nexus.cli.lazy import Lazy, LazyGroup
+from nexus.native import is_compiled
 
 COMMANDS = {
     "serve": Lazy("nexus.cli.serve:serve", "Run the gateway."),
@@ -24,6 +25,10 @@ COMMANDS = {
 
 
 @click.group(cls=LazyGroup, commands_by_path=COMMANDS)
-@click.version_option(__version__, prog_name="nexus", message="%(prog)s %(version)s")
+@click.version_option(
+    f"{__version__} (compiled)" if is_compiled() else __version__,
+    prog_name="nexus",
+    message="%(prog)s %(version)s",
+)
 def main() -> None:
     """One OpenAI endpoint over every inference server around it."""

@@ -15,7 +15,7 @@ from nexus.config.reading import Place, at, dotted, walk
 from nexus.config.tables import BackendTable, ModelTable
 from nexus.config.toml_file import Key
 from nexus.config.url import BackendUrl, parse_url
-from nexus.domain import BackendSpec, ModelOverride, Origin, Secret, TlsOptions
+from nexus.domain import BackendSpec, ModelOverride, Origin, Secret, TlsOptions, replace
 
 # Framing and addressing belong to the HTTP client; these names would break or fake them.
 _OWN_HEADERS: Final = frozenset({
@@ -65,9 +65,7 @@ def merged(layers: Iterable[Iterable[Entry]]) -> tuple[Entry, ...]:
             if name in here:
                 raise at(entry.place, "", f"expected unique names; {quoted(name)} is at {here[name]} already")
             here[name] = entry.place
-            chosen[name] = msgspec.structs.replace(
-                entry, table=msgspec.structs.replace(entry.table, name=name)
-            )
+            chosen[name] = replace(entry, table=replace(entry.table, name=name))
     return tuple(chosen.values())
 
 

@@ -16,7 +16,7 @@ from nexus.config.kinds import MapOf, Tables, quoted
 from nexus.config.load import Loaded
 from nexus.config.schema import Config
 from nexus.config.show import backend_values, toml
-from nexus.domain import BackendSpec
+from nexus.domain import BackendSpec, replace
 
 RESTART: Final = frozenset(
     {
@@ -113,7 +113,7 @@ def applied(config: Config, changes: Changes) -> Config:
     gone = {backend.id for backend in changes.removed}
     changed = {after.id: after for _, after in changes.changed}
     kept = tuple(changed.get(backend.id, backend) for backend in config.backends if backend.id not in gone)
-    return msgspec.structs.replace(config, backends=(*kept, *changes.added))
+    return replace(config, backends=(*kept, *changes.added))
 
 
 def described(changes: Changes) -> tuple[str, ...]:
@@ -141,7 +141,7 @@ def _with(section: Any, parts: list[str], value: Any) -> Any:  # noqa: ANN401  a
     name, *rest = parts
     if rest:
         value = _with(getattr(section, name), rest, value)
-    return msgspec.structs.replace(section, **{name: value})
+    return replace(section, **{name: value})
 
 
 def _lines(changes: Changes) -> Iterator[str]:

@@ -18,7 +18,7 @@ from nexus.config.reading import Place, at, dotted, walk
 from nexus.config.schema import Config
 from nexus.config.toml_file import Key, TomlFile, default_path, read
 from nexus.config.url import is_loopback
-from nexus.domain import BackendSpec, RoutingRules, Secret, Weights
+from nexus.domain import BackendSpec, RoutingRules, Secret, Weights, replace
 
 __all__ = ["DEFAULT", "Loaded", "default_path", "load"]
 
@@ -132,7 +132,7 @@ def _assembled(
         raise at(place(error.key), dotted(error.key), error) from None
     specs, left_out = _usable(entries, environ)
     loaded = Loaded(
-        config=msgspec.structs.replace(config, backends=specs),
+        config=replace(config, backends=specs),
         path=file.path if file is not None else None,
         origins=MappingProxyType(_origins(values, entries)),
         left_out=tuple(left_out),
@@ -147,7 +147,7 @@ def _assembled(
     warnings += [f'backend "{name}" is left out: {why}' for name, why in left_out]
     warnings += _doubts(loaded, entries)
     warnings += environment.unknown(environ, filter(None, referenced))
-    return msgspec.structs.replace(loaded, warnings=tuple(warnings))
+    return replace(loaded, warnings=tuple(warnings))
 
 
 def _client_keys(

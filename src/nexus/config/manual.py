@@ -13,7 +13,7 @@ from nexus.config.keys import backend_key, spoken
 from nexus.config.kinds import Mismatch, quoted, suggestion
 from nexus.config.tables import BackendTable
 from nexus.config.url import BackendUrl, parse_url
-from nexus.domain import BackendSpec, BackendType, DiscoverySource
+from nexus.domain import BackendSpec, BackendType, DiscoverySource, replace
 
 FOUND_BY: Final = "/admin/backends"
 FIELDS: Final = ("url", "name", "type", "priority", "slots", "api_key_env")
@@ -118,4 +118,4 @@ def manual_spec(manual: Manual, environ: Mapping[str, str]) -> BackendSpec:
         api_key_env=manual.api_key_env,
     )
     made = spec(Entry(table, manual.parsed, FOUND_BY, {}), key)
-    return msgspec.structs.replace(made, source=DiscoverySource.MANUAL, found_by=FOUND_BY)
+    return replace(made, source=DiscoverySource.MANUAL, found_by=FOUND_BY)

@@ -14,6 +14,7 @@ import msgspec
 from nexus.demo.child import Child
 from nexus.demo.llama_worker import Settings, Started
 from nexus.demo.weights import find_weights, require_llama
+from nexus.domain import replace
 from nexus.errors import StartError
 from nexus.tasks import Clock, SystemClock
 
@@ -134,7 +135,7 @@ class LlamaServer:
         model = self._model if self._model is not None else find_weights()
         if not model.is_file():
             raise StartError(f"There is no model file at {model}")
-        self._settings = msgspec.structs.replace(self._settings, model=str(model.absolute()))
+        self._settings = replace(self._settings, model=str(model.absolute()))
         line = msgspec.json.encode(self._settings) + b"\n"
         self._healthy_once = False
         self._child = Child("nexus.demo.llama_worker", first_line=line)
@@ -158,7 +159,7 @@ class LlamaServer:
         if started.error:
             raise self._failed(child, started.error)
         self._url = started.url
-        self._settings = msgspec.structs.replace(self._settings, port=self.port)
+        self._settings = replace(self._settings, port=self.port)
         while not self._healthy():
             if self._clock.now() > deadline or child.exit_code is not None:
                 raise self._failed(child, f"it was not healthy within {timeout:.0f} s")

@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from nexus.domain.capabilities import UNKNOWN_CAPABILITIES, Capabilities
 from nexus.domain.origin import Origin
 from nexus.domain.secret import Secret
 
@@ -55,25 +56,6 @@ class DiscoverySource(StrEnum):
     PEER = "peer"
     """An address that the configuration asks to probe."""
     MDNS = "mdns"
-
-
-class Capabilities(msgspec.Struct, frozen=True):
-    """What a model can do on one backend: ``True``, ``False`` or ``None`` for unknown.
-
-    Law: unknown is not unsupported; only a known ``False`` excludes. A guess from a name is
-    ``None``.
-    """
-
-    vision: bool | None = None
-    remote_image: bool | None = None
-    audio: bool | None = None
-    tools: bool | None = None
-    json: bool | None = None
-    embeddings: bool | None = None
-    chat: bool | None = None
-
-
-UNKNOWN_CAPABILITIES: Final = Capabilities()
 
 
 class Model(msgspec.Struct, frozen=True):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from nexus.domain.request import Rejection
+from nexus.domain.rejection import Rejection
 
 
 class ScoreTerms(msgspec.Struct, frozen=True):

@@ -7,6 +7,8 @@ from typing import Final
 
 import msgspec
 
+from nexus.domain.usage import Usage
+
 
 class Requirements(msgspec.Struct, frozen=True, gc=False):
     """What one request needs of a backend, read once from its body.
@@ -39,27 +41,6 @@ class Requirements(msgspec.Struct, frozen=True, gc=False):
     json: bool = False
     embeddings: bool = False
     passed: tuple[str, ...] = ()
-
-
-class RejectionKind(StrEnum):
-    """Whether waiting may help."""
-
-    TRANSIENT = "transient"
-    FINAL = "final"
-
-
-class Rejection(msgspec.Struct, frozen=True):
-    """Why one candidate cannot serve one request.
-
-    Attributes:
-        kind: whether waiting may help.
-        code: stable, for programs: ``"unhealthy"``, ``"context_length"``, ...
-        message: one sentence for the operator: the fact and what would help.
-    """
-
-    kind: RejectionKind
-    code: str
-    message: str
 
 
 class RouteReason(StrEnum):
@@ -102,13 +83,6 @@ class FailureKind(StrEnum):
     SHUTTING_DOWN = "shutting_down"
 
 
-class Usage(msgspec.Struct, frozen=True, gc=False):
-    """Tokens as the backend counted them; ``None`` where it did not say."""
-
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-
-
 class Attempt(msgspec.Struct, frozen=True, gc=False):
     """One lease, ended.
 
@@ -139,7 +113,21 @@ class Attempt(msgspec.Struct, frozen=True, gc=False):
     began: float = 0.0
 
 
-GAP_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+GAP_BUCKETS: Final[tuple[float, ...]] = (
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1.0,
+    2.5,
+    5.0,
+    10.0,
+)
 """Upper bounds, in seconds, under which the times between a stream's chunks are counted."""
 
 

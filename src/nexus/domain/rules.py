@@ -8,6 +8,8 @@ from types import MappingProxyType
 
 import msgspec
 
+from nexus.domain.weights import Weights
+
 FallbackChains = Mapping[str, tuple[str, ...]]
 
 
@@ -18,14 +20,6 @@ class Strategy(StrEnum):
     ROUND_ROBIN = "round_robin"
     PRIORITY_ONLY = "priority_only"
     RANDOM = "random"
-
-
-class Weights(msgspec.Struct, frozen=True):
-    """Shares of the ``smart`` score; they sum to 100."""
-
-    priority: int = 50
-    load: int = 30
-    latency: int = 20
 
 
 class RoutingRules(msgspec.Struct, frozen=True):

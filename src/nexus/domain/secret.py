@@ -32,7 +32,8 @@ class Secret:
     def __str__(self) -> str:
         return _MASK
 
-    __repr__ = __str__
+    def __repr__(self) -> str:
+        return _MASK
 
     def __format__(self, spec: str) -> str:
         return format(_MASK, spec)

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
+from nexus.backends.base import Adapter
 from nexus.domain import Outcome
 from nexus.gateway.exchange import Exchange
 from nexus.gateway.relay import Relay
 from nexus.observe.events import EventLog
 from nexus.protocol.words import answered, asked, streamed
+from nexus.registry.lease import Lease
+from nexus.tasks import Clock
 
 
 class Said:
@@ -55,8 +57,17 @@ class RecordingRelay(Relay):
 
     __slots__ = ("_said",)
 
-    def __init__(self, most_bytes: int, exchange: Exchange, *args: Any) -> None:  # noqa: ANN401  # as a relay's
-        super().__init__(exchange, *args)
+    def __init__(
+        self,
+        most_bytes: int,
+        exchange: Exchange,
+        lease: Lease,
+        adapter: Adapter,
+        clock: Clock,
+        lines: bytes,
+        body: bytes,
+    ) -> None:
+        super().__init__(exchange, lease, adapter, clock, lines, body)
         self._said = exchange.said = Said(most_bytes)
 
     def _write(self, data: bytes) -> None:

@@ -11,9 +11,7 @@ import random
 from collections.abc import Callable
 from typing import Final
 
-import msgspec
-
-from nexus.domain import FailureKind, Requirements
+from nexus.domain import FailureKind, Requirements, replace
 from nexus.errors import RequestError, UpstreamError
 from nexus.gateway.attempt_headers import attempt_lines
 from nexus.gateway.consequences import Consequences
@@ -202,9 +200,7 @@ def _larger(requirements: Requirements, decision: Decision, relay: Relay) -> Req
     """After an overflow only a known larger context will do."""
     said = relay.reading.context_length if relay.reading is not None else None
     overflown = said or decision.candidate.model.context_length or 0
-    return msgspec.structs.replace(
-        requirements, context_above=max(overflown, requirements.context_above or 0)
-    )
+    return replace(requirements, context_above=max(overflown, requirements.context_above or 0))
 
 
 def _end_honestly(exchange: Exchange, relay: Relay, kind: FailureKind) -> None:

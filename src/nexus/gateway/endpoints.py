@@ -9,6 +9,7 @@ from urllib.parse import unquote
 
 import msgspec
 
+from nexus.domain import replace
 from nexus.errors import LoopDetected, ModelNotFound, NotFound, RequestError, ServiceUnavailable
 from nexus.gateway import paths
 from nexus.gateway.dispatch import Dispatcher
@@ -224,7 +225,7 @@ class Gateway:
             exchange.model = body.model
             needs = requirements.of(body, surface)
             if _VIA in request.fields:
-                needs = msgspec.structs.replace(needs, passed=passed_gateways(request.fields[_VIA]))
+                needs = replace(needs, passed=passed_gateways(request.fields[_VIA]))
             if self.settings.ask_stream_usage:
                 body = asking_usage(body, surface)
             seconds = self.settings.sse_keepalive_seconds

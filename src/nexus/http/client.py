@@ -224,18 +224,18 @@ class HttpClient:
     # The connections' owner
 
     def opened(self, connection: UpstreamConnection) -> None:
-        """See :class:`~nexus.http.upstream_connection.ConnectionOwner`."""
+        """Count a connection whose transport is up."""
         self._connections.add(connection)
         self._watch.add(connection)
         if self._closed:
             connection.end(None)
 
     def closing(self, connection: UpstreamConnection) -> None:
-        """See :class:`~nexus.http.upstream_connection.ConnectionOwner`."""
+        """Never use a connection again."""
         self._pool.discard(connection)
 
     def closed(self, connection: UpstreamConnection) -> None:
-        """See :class:`~nexus.http.upstream_connection.ConnectionOwner`."""
+        """Forget a connection whose transport has let go of its socket."""
         self._connections.discard(connection)
         self._watch.discard(connection)
         self._sockets.gone()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+from typing import TYPE_CHECKING, cast
 
 from nexus.domain import Origin
 from nexus.errors import ConnectRefused, ConnectTimeout, TlsFailure, UpstreamError
@@ -15,8 +16,11 @@ from nexus.http.race import Race
 from nexus.http.resolve import Resolver, interleave
 from nexus.http.sockets import OpenSockets
 from nexus.http.tls import TlsContexts, server_name
-from nexus.http.upstream_connection import ConnectionOwner, UpstreamConnection
+from nexus.http.upstream_connection import UpstreamConnection
 from nexus.tasks import Clock
+
+if TYPE_CHECKING:
+    from nexus.http.client import HttpClient
 
 
 class Connector:
@@ -47,7 +51,7 @@ class Connector:
         self._sockets = sockets
         self._contexts = TlsContexts()
 
-    async def connect(self, origin: Origin, owner: ConnectionOwner, seconds: float) -> UpstreamConnection:
+    async def connect(self, origin: Origin, owner: HttpClient, seconds: float) -> UpstreamConnection:
         """Return a new connection to ``origin``.
 
         Args:
@@ -89,7 +93,7 @@ class Connector:
         self,
         sock: socket.socket,
         origin: Origin,
-        owner: ConnectionOwner,
+        owner: HttpClient,
         context: ssl.SSLContext | None,
         proxy: Proxy | None,
     ) -> UpstreamConnection:
@@ -100,7 +104,9 @@ class Connector:
                 await tunnel(sock, proxy, origin)
             name = None if context is None else server_name(origin)
             loop = asyncio.get_running_loop()
-            await loop.create_connection(lambda: connection, sock=sock, ssl=context, server_hostname=name)
+            # It has all of a protocol's methods; as its base class it would only cost.
+            protocol = cast("asyncio.Protocol", connection)
+            await loop.create_connection(lambda: protocol, sock=sock, ssl=context, server_hostname=name)
         except BaseException as error:
             if connection.abandon():
                 sock.close()

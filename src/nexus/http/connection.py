@@ -181,7 +181,7 @@ class ClientConnection(EndingConnection):
     # The ways on.
 
     def reply_ended(self, reply: Reply) -> None:
-        """See :class:`nexus.http.reply.Wire`."""
+        """The whole reply is written; the connection is free for the next request, or closes."""
         self._reply = None
         if reply.keep_alive and not self._reading_paused and not self._reader.pending:
             # Nearly always: nothing more came meanwhile.

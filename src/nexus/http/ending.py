@@ -42,10 +42,15 @@ class Phase(Enum):
 
 
 # Looking a member up in its class costs more than everything else done with it.
-IDLE, HEAD, BODY, REPLY, LINGER, CLOSING = Phase
+IDLE: Final = Phase.IDLE
+HEAD: Final = Phase.HEAD
+BODY: Final = Phase.BODY
+REPLY: Final = Phase.REPLY
+LINGER: Final = Phase.LINGER
+CLOSING: Final = Phase.CLOSING
 
 
-class EndingConnection(asyncio.Protocol):
+class EndingConnection:
     """A connection's state, its writes and its ends; requests are read by a subclass.
 
     Args:
@@ -151,12 +156,12 @@ class EndingConnection(asyncio.Protocol):
     # Writing, for the reply.
 
     def send(self, data: bytes) -> None:
-        """See :class:`nexus.http.reply.Wire`."""
+        """Write to the client."""
         self._sent += len(data)
         self._transport.write(data)
 
     def cut(self, *, reset: bool) -> None:
-        """See :class:`nexus.http.reply.Wire`."""
+        """Close at once; ``reset`` where a plain close would look like the reply's end."""
         self._end_reading()
         self._reply = None
         if reset and (sock := self._transport.get_extra_info("socket")) is not None:

@@ -1,14 +1,13 @@
 """One request and its reply on one upstream connection: who is told what, and until when.
 
 Laws held here: a handler is called between ``connected`` and the end of its exchange only; a
-:class:`Flow` that has ended does nothing, so a late call can never touch the connection's next user.
+:class:`Exchange` that has ended does nothing, so a late call can never touch the connection's next user.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from math import inf
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -16,13 +15,16 @@ from nexus.errors import FirstByteTimeout, IdleTimeout, TotalTimeout, UpstreamEr
 from nexus.protocol.headers import FieldNames, Header
 from nexus.stepping import Wait
 
+if TYPE_CHECKING:
+    from nexus.http.upstream_connection import UpstreamConnection
+
 
 class Timeouts(msgspec.Struct, frozen=True):
     """How long the phases of one exchange may take, in seconds; 0 turns one off.
 
     Attributes:
         connect: name resolution, connection, proxy and TLS handshake together.
-        first_byte: from the request's departure to :meth:`Flow.first_byte`.
+        first_byte: from the request's departure to :meth:`Exchange.first_byte`.
         idle: without a byte of the reply after that.
         total: the whole exchange, connecting included.
     """
@@ -33,34 +35,10 @@ class Timeouts(msgspec.Struct, frozen=True):
     total: float = 0.0
 
 
-class Flow(Protocol):
-    """What a handler may do to its running exchange, synchronously; nothing once it has ended."""
-
-    def pause(self) -> None:
-        """Stop reading the reply; the idle and first-byte clocks stand still meanwhile."""
-        ...
-
-    def resume(self) -> None:
-        """Read on."""
-        ...
-
-    def first_byte(self) -> None:
-        """The reply has truly begun: from what is being read now on the idle timeout counts."""
-        ...
-
-    def finish(self) -> None:
-        """End the exchange as complete; its connection is closed, not pooled."""
-        ...
-
-    def abort(self, error: UpstreamError) -> None:
-        """End the exchange with ``error`` and close its connection."""
-        ...
-
-
 class ResponseHandler(Protocol):
     """Receives one reply, called synchronously from the transport."""
 
-    def connected(self, flow: Flow) -> None:
+    def connected(self, flow: Exchange) -> None:
         """The request's bytes leave now; called again when a stale connection is replaced."""
         ...
 
@@ -73,31 +51,10 @@ class ResponseHandler(Protocol):
         ...
 
 
-class Carrier(Protocol):
-    """The connection as an exchange sees it."""
-
-    deadline: float
-
-    def pause_reading(self) -> None:
-        """Take no more bytes."""
-        ...
-
-    def resume_reading(self) -> None:
-        """Take bytes again."""
-        ...
-
-    def end(self, error: BaseException | None) -> None:
-        """End the running exchange and close."""
-        ...
-
-    @property
-    def now(self) -> Callable[[], float]:
-        """Tells monotonic seconds."""
-        ...
-
-
 class Exchange(Wait):
-    """The state of one exchange; handed to its handler as the :class:`Flow`, awaited for its end.
+    """The state of one exchange; awaited for its end.
+
+    Its handler is given it too, to act on it, synchronously; nothing is done once it has ended.
 
     Args:
         carrier: the connection, for as long as the exchange runs.
@@ -110,11 +67,11 @@ class Exchange(Wait):
 
     __slots__ = ("_carrier", "_timeouts", "begun", "error", "idle", "paused_for", "total_at")
 
-    def __init__(self, carrier: Carrier, timeouts: Timeouts, total_at: float) -> None:
+    def __init__(self, carrier: UpstreamConnection, timeouts: Timeouts, total_at: float) -> None:
         # As ``Wait`` begins, without the call.
         self.ended = False
         self.on_end = None
-        self._carrier: Carrier | None = carrier
+        self._carrier: UpstreamConnection | None = carrier
         self._timeouts = timeouts
         # Seconds that were left to the phase when reading was stopped; None while it goes on.
         self.paused_for: float | None = None
@@ -125,7 +82,7 @@ class Exchange(Wait):
         self.idle = 0.0
 
     def pause(self) -> None:
-        """See :meth:`Flow.pause`."""
+        """Stop reading the reply; the idle and first-byte clocks stand still meanwhile."""
         carrier = self._carrier
         if carrier is not None and self.paused_for is None:
             # Once the reply has begun, only bytes of it bring a pause, and they buy the whole idle time.
@@ -135,7 +92,7 @@ class Exchange(Wait):
             carrier.pause_reading()
 
     def resume(self) -> None:
-        """See :meth:`Flow.resume`."""
+        """Read on."""
         carrier, remaining = self._carrier, self.paused_for
         if carrier is not None and remaining is not None:
             self.paused_for = None
@@ -144,7 +101,7 @@ class Exchange(Wait):
             carrier.resume_reading()
 
     def first_byte(self) -> None:
-        """See :meth:`Flow.first_byte`."""
+        """The reply has truly begun: from what is being read now on the idle timeout counts."""
         if self._carrier is None or self.begun:
             return
         self.begun = True
@@ -155,12 +112,12 @@ class Exchange(Wait):
             self.paused_for = idle
 
     def finish(self) -> None:
-        """See :meth:`Flow.finish`."""
+        """End the exchange as complete; its connection is closed, not pooled."""
         if self._carrier is not None:
             self._carrier.end(None)
 
     def abort(self, error: UpstreamError) -> None:
-        """See :meth:`Flow.abort`."""
+        """End the exchange with ``error`` and close its connection."""
         if self._carrier is not None:
             self._carrier.end(error)
 
@@ -182,3 +139,7 @@ class Exchange(Wait):
         if on_end is not None:
             self.on_end = None
             on_end()
+
+
+Flow = Exchange
+"""An exchange as its handler knows it."""

@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from nexus.domain import replace
 from nexus.protocol.headers import FieldNames, Header, read_reply
 
 MISSES: Final = 8
@@ -128,6 +129,6 @@ def known_reply(data: bytes, headers: list[Header], names: FieldNames) -> KnownR
     if date_from > length_to:
         date_from = ~(date_from - length_to)
     # Neither the length nor the date reaches the client, so a relay reads each such head alike.
-    alike = msgspec.structs.replace(names, told=read_reply(headers, names))
+    alike = replace(names, told=read_reply(headers, names))
     before, after = head[:length_from], head[length_to:] + end
     return KnownReply(before, after, length_at, name, date_at, date_from, headers.copy(), alike)

@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from nexus.http.request import HTTP10, HTTP11, Request
 from nexus.protocol.headers import Header
+
+if TYPE_CHECKING:
+    from nexus.http.connection import ClientConnection
+    from nexus.http.context import ServerContext
 
 _FIELD: Final = b": ".join
 _LINES: Final = b"\r\n".join
@@ -21,33 +25,6 @@ def status_line(status: int) -> bytes:
     """The first line of a reply; of a status that has no name too (RFC 9112 4)."""
     phrase = HTTPStatus(status).phrase if status in _KNOWN else ""
     return f"HTTP/1.1 {status} {phrase}\r\n".encode("ascii")
-
-
-class Shared(Protocol):
-    """The server, as far as a reply needs it."""
-
-    draining: bool
-    """Whether replies now end their connections."""
-
-    def head_of(self, status: int) -> bytes:
-        """The lines that every reply of this status begins with."""
-        ...
-
-
-class Wire(Protocol):
-    """The connection, as far as a reply needs it."""
-
-    def send(self, data: bytes) -> None:
-        """Write to the client."""
-        ...
-
-    def reply_ended(self, reply: Reply) -> None:
-        """The whole reply is written; the connection is free for the next request, or closes."""
-        ...
-
-    def cut(self, *, reset: bool) -> None:
-        """Close at once; ``reset`` where a plain close would look like the reply's end."""
-        ...
 
 
 class Reply:
@@ -94,7 +71,7 @@ class Reply:
         "task",
     )
 
-    def __init__(self, wire: Wire, shared: Shared, request: Request) -> None:
+    def __init__(self, wire: ClientConnection, shared: ServerContext, request: Request) -> None:
         self._wire = wire
         self._shared = shared
         self._request = request
@@ -124,12 +101,7 @@ class Reply:
         if self.departed:
             return
         fields = b"%b\r\n%b" % (_LINES(map(_FIELD, headers)), lines) if headers else lines
-        if (
-            self._silent
-            or self._shared.draining
-            or self._request.version is not HTTP11
-            or status in _BODILESS
-        ):
+        if self._silent or self._shared.draining or self._request.version != HTTP11 or status in _BODILESS:
             framing = self._frame(status, len(body))
             content = b"" if self._silent else body
         else:

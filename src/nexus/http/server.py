@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl as tls
 from collections.abc import Callable
+from typing import cast
 
 from nexus.errors import RequestError
 from nexus.http.accept import Acceptor, bind
@@ -66,7 +67,8 @@ class HttpServer:
 
     def protocol(self) -> asyncio.Protocol:
         """The protocol for one more connection, for a socket that is open already."""
-        return ClientConnection(self._context)
+        # It has all of a protocol's methods; as its base class it would only cost.
+        return cast("asyncio.Protocol", ClientConnection(self._context))
 
     async def listen(
         self, host: str, port: int, *, ssl: tls.SSLContext | None = None, backlog: int = 2048

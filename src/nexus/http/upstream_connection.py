@@ -8,9 +8,8 @@ in the pool.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from math import inf
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from httptools import HttpParserError
 
@@ -22,29 +21,11 @@ from nexus.http.limits import UpstreamLimits
 from nexus.http.upstream_reply import UpstreamReply
 from nexus.tasks import Clock
 
-
-class ConnectionOwner(Protocol):
-    """Who keeps connections between exchanges and counts sockets."""
-
-    def opened(self, connection: UpstreamConnection) -> None:
-        """The transport is up."""
-        ...
-
-    @property
-    def rests(self) -> Callable[[UpstreamConnection], None]:
-        """Called when the connection is fit for another exchange."""
-        ...
-
-    def closing(self, connection: UpstreamConnection) -> None:
-        """The connection must not be used again."""
-        ...
-
-    def closed(self, connection: UpstreamConnection) -> None:
-        """The transport has let go of its socket."""
-        ...
+if TYPE_CHECKING:
+    from nexus.http.client import HttpClient
 
 
-class UpstreamConnection(UpstreamReply, asyncio.Protocol):
+class UpstreamConnection(UpstreamReply):
     """A client connection to ``origin``; one exchange at a time.
 
     Args:
@@ -68,7 +49,7 @@ class UpstreamConnection(UpstreamReply, asyncio.Protocol):
     def __init__(
         self,
         origin: Origin,
-        owner: ConnectionOwner,
+        owner: HttpClient,
         clock: Clock,
         limits: UpstreamLimits,
     ) -> None:
@@ -239,6 +220,12 @@ class UpstreamConnection(UpstreamReply, asyncio.Protocol):
         elif exchange.idle and self._exchange is exchange:
             at = self.now() + exchange.idle
             self.deadline = at if exchange.total_at == inf else min(at, exchange.total_at)
+
+    def pause_writing(self) -> None:
+        """See :meth:`asyncio.BaseProtocol.pause_writing`; a request is in memory whole anyway."""
+
+    def resume_writing(self) -> None:
+        """See :meth:`asyncio.BaseProtocol.resume_writing`."""
 
     def eof_received(self) -> None:
         """The end of a reply without a length; otherwise a broken one."""

@@ -7,7 +7,7 @@ well end in ``0\r\n\r\n``).
 from __future__ import annotations
 
 from operator import itemgetter
-from typing import Final
+from typing import Any, Final
 
 import httptools
 
@@ -64,8 +64,9 @@ class UpstreamReply:
     def __init__(self, origin: Origin, limits: UpstreamLimits) -> None:
         self.origin = origin
         self._limits = limits
-        self._parser = httptools.HttpResponseParser(self)
-        self._feed = self._parser.feed_data
+        # Parsers have no types; None once nothing is fed any more.
+        self._parser: Any = httptools.HttpResponseParser(self)
+        self._feed: Any = self._parser.feed_data
         self._handler: ResponseHandler | None = None
         self._headers: list[Header] = []
         self._method = ""
@@ -86,7 +87,7 @@ class UpstreamReply:
     def release(self) -> None:
         """Let go of the parser, which refers back: nothing is fed any more."""
         self._handler = None
-        del self._parser, self._feed
+        self._parser = self._feed = None
 
     def feed(self, data: bytes) -> None:
         """Read what arrived.

@@ -29,11 +29,11 @@ from nexus.observe.surroundings import Sources, Surroundings
 
 UNKNOWN: Final = "unknown"
 
-DECISION_BUCKETS: Final = (
+DECISION_BUCKETS: Final[tuple[float, ...]] = (
     *(0.000005, 0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005),
     *(0.001, 0.0025, 0.005, 0.01, 0.05),
 )
-OVERHEAD_BUCKETS: Final = (
+OVERHEAD_BUCKETS: Final[tuple[float, ...]] = (
     *(0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005),
     *(0.01, 0.025, 0.05, 0.1, 0.25, 1.0),
 )

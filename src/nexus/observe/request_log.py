@@ -6,20 +6,20 @@ Law: it is on the request path, so it is made without the logging machinery.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from nexus.domain import FailureKind, Outcome
 from nexus.observe.mask import Mask
+from nexus.observe.request_line import Failures, RequestLine
 from nexus.observe.text import encode, escaped, printable
 from nexus.observe.writer import LineWriter
 
 _encode_lines: Final = msgspec.json.Encoder().encode_lines
-_Failures = Sequence[dict[str, Any]]
-_NO_FAILURES: Final[_Failures] = ()
+_NO_FAILURES: Final[Failures] = ()
 # As a number: a search for bytes costs 15 times as much.
 _DELETE: Final = 0x7F
 _LONGEST_NAME: Final = 500
@@ -48,7 +48,7 @@ class RequestLog:
     def restyle(self, style: str) -> None:
         """Write ``pretty`` or ``json`` from now on, and as much as the loggers' levels now ask for."""
         logger = logging.getLogger("nexus.request")
-        self._format: Callable[[Outcome, str, str, str, _Failures], bytes]
+        self._format: Callable[[Outcome, str, str, str, Failures], bytes]
         self._format = _json_line if style == "json" else _pretty_line
         self._infos = logger.isEnabledFor(logging.INFO)
         self._warnings = logger.isEnabledFor(logging.WARNING)
@@ -78,7 +78,7 @@ class RequestLog:
             model, failures = self._mask.configured(model), self._failures(outcome)
             self._writer.write(self._format(outcome, model, moment, level, failures))
 
-    def _failures(self, outcome: Outcome) -> _Failures:
+    def _failures(self, outcome: Outcome) -> Failures:
         return [
             {
                 "backend": attempt.backend,
@@ -91,34 +91,6 @@ class RequestLog:
         ]
 
 
-class RequestLine(msgspec.Struct, gc=False):
-    """The fields of a request's line, in their order."""
-
-    timestamp: str
-    level: str
-    logger: str
-    event: str
-    id: str
-    surface: str
-    model: str
-    served_model: str
-    backend: str
-    backend_type: str
-    status: int
-    error: str
-    attempts: int
-    reason: str | None
-    prompt_tokens: int | None
-    completion_tokens: int | None
-    estimated_tokens: int | None
-    first_byte_seconds: float | None
-    seconds: float
-    overhead_seconds: float | None
-    streamed: bool
-    client_closed: bool
-    failures: _Failures
-
-
 def estimated_tokens(outcome: Outcome) -> int | None:
     """Return about how many tokens came, where the backend did not say: the events with content."""
     usage = outcome.usage
@@ -127,7 +99,7 @@ def estimated_tokens(outcome: Outcome) -> int | None:
     return None
 
 
-def _json_line(outcome: Outcome, model: str, moment: str, level: str, failures: _Failures) -> bytes:
+def _json_line(outcome: Outcome, model: str, moment: str, level: str, failures: Failures) -> bytes:
     usage, first_byte, reason = outcome.usage, outcome.first_byte_seconds, outcome.route_reason
     overhead = outcome.overhead_seconds
     line = RequestLine(
@@ -167,7 +139,7 @@ def _json_line(outcome: Outcome, model: str, moment: str, level: str, failures: 
     return escaped(encoded[:-1]) + b"\n"
 
 
-def _pretty_line(outcome: Outcome, model: str, moment: str, level: str, failures: _Failures) -> bytes:
+def _pretty_line(outcome: Outcome, model: str, moment: str, level: str, failures: Failures) -> bytes:
     where = f"{outcome.backend or '-'} {outcome.served_model or model or '-'}"
     text = (
         f"{moment} [{level}] {outcome.status} {outcome.surface} {where} "

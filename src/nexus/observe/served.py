@@ -12,8 +12,14 @@ from nexus.domain import GAP_BUCKETS, Gaps
 from nexus.observe.histogram import Histogram, rows_of
 from nexus.observe.series import OTHER, SeriesBound
 
-DURATION_BUCKETS: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
-FIRST_BYTE_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+DURATION_BUCKETS: Final[tuple[float, ...]] = (
+    *(0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5),
+    *(5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0),
+)
+FIRST_BYTE_BUCKETS: Final[tuple[float, ...]] = (
+    *(0.005, 0.01, 0.025, 0.05, 0.1, 0.25),
+    *(0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
+)
 
 KINDS: Final = ("prompt", "completion", "completion_estimated")
 """Of tokens: as the backend counted them, and where it did not."""

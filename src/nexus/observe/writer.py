@@ -36,14 +36,14 @@ class LineWriter:
         self._written_bytes = 0
         self._told = 0
         self._closing = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._worker: threading.Thread | None = None
         self.dropped = 0
         self.notice: Callable[[int], bytes] = lambda lost: b"%b: %d\n" % (DROPPED.encode(), lost)
 
     def start(self) -> None:
         """Start the thread; it does not keep the process alive."""
-        self._thread = threading.Thread(target=self._run, name="nexus-log", daemon=True)
-        self._thread.start()
+        self._worker = threading.Thread(target=self._run, name="nexus-log", daemon=True)
+        self._worker.start()
 
     def write(self, line: bytes) -> None:
         """Take one line, with its line break; drop it when too much is pending."""
@@ -57,9 +57,9 @@ class LineWriter:
     def close(self, timeout: float = 1.0) -> None:
         """Write what is pending, waiting at most ``timeout`` seconds for a blocked descriptor."""
         self._closing.set()
-        if self._thread is not None:
-            self._thread.join(timeout)
-            self._thread = None
+        if self._worker is not None:
+            self._worker.join(timeout)
+            self._worker = None
         else:
             self._flush()
 

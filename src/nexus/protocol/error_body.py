@@ -10,6 +10,7 @@ import msgspec
 
 from nexus.domain import Usage
 from nexus.errors import RequestError
+from nexus.protocol.error_text import ErrorText
 from nexus.protocol.quote import quote
 from nexus.protocol.stream_events import is_error
 from nexus.protocol.surfaces import StreamEnd
@@ -22,22 +23,6 @@ _ANY: Final = msgspec.json.Decoder()
 _TITLE: Final = re.compile(r"<title[^>]{0,100}>([^<]{1,200})", re.IGNORECASE)
 _MOST_TEXT: Final = 10_000
 _MESSAGE_NAMES: Final = ("message", "msg", "error", "detail", "error_description", "title", "reason")
-
-
-class ErrorText(msgspec.Struct, frozen=True):
-    """A backend's error, whatever shape it came in.
-
-    Attributes:
-        message: its own words, never empty.
-        type: OpenAI's ``type`` or what stands for it, or empty.
-        code: as text, also when it was a number; ``None`` without one.
-        param: the request field at fault, or ``None``.
-    """
-
-    message: str
-    type: str = ""
-    code: str | None = None
-    param: str | None = None
 
 
 def render(error: RequestError, surface_name: str | None = None) -> bytes:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-import msgspec
-
+from nexus.domain import replace
 from nexus.protocol.envelope import Envelope
 from nexus.protocol.surfaces import StreamEnd, Surface
 
@@ -29,4 +28,4 @@ def asking_usage(envelope: Envelope, surface: Surface) -> Envelope:
     # The body streams, so that it has members and needs the comma.
     at = envelope.text.index(b"{") + 1
     body, text = (one[:at] + _MEMBER + b"," + one[at:] for one in (envelope.body, envelope.text))
-    return msgspec.structs.replace(envelope, body=body, text=text)
+    return replace(envelope, body=body, text=text)

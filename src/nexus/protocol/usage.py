@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from nexus.domain import Usage
+from nexus.protocol.counted import Counted, CountedLoosely
 
-
-class _Counted(msgspec.Struct, gc=False):
-    """What nearly every reply says: OpenAI's ``usage``, and nothing of an error."""
-
-    usage: Usage
-    error: None = None
-    object: str = ""
-    type: str = ""
-
-
-class _Reply(msgspec.Struct, gc=False):
-    usage: Any = None
-
-
-_COUNTED: Final = msgspec.json.Decoder(_Counted)
-_REPLY: Final = msgspec.json.Decoder(_Reply)
+_COUNTED: Final = msgspec.json.Decoder(Counted)
+_REPLY: Final = msgspec.json.Decoder(CountedLoosely)
 
 
 def plain_usage(body: bytes) -> Usage | None:

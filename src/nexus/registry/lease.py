@@ -92,7 +92,7 @@ class Lease:
             message: the backend's words, without secrets and addresses.
             retry_after: seconds until it asked to be called again.
         """
-        if self._said is _NOTHING_WRONG:
+        if self._said[0] is None:
             self._said = (kind, message, retry_after)
             if status is not None:
                 self.status = status

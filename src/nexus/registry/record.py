@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Final, TypedDict
 
-import msgspec
-
-from nexus.domain import Backend, BackendStatus, BackendType, Capabilities, Model
+from nexus.domain import Backend, BackendStatus, BackendType, Capabilities, Model, replace
 from nexus.registry.names import bare
 from nexus.registry.snapshot import Candidate
 from nexus.registry.stats import BackendLoad, PairStats, Unrest
@@ -110,7 +108,7 @@ class Record:
     def _candidate(self, key: str, model: Model, rotation: bool) -> Candidate:
         corrected = self._corrected.get(key)
         if corrected is not None and corrected[0] == model.context_length:
-            model = msgspec.structs.replace(model, context_length=corrected[1])
+            model = replace(model, context_length=corrected[1])
         stats = self._pairs.get(key)
         if stats is None:
             stats = self._pairs[key] = PairStats(self._unrest)
@@ -141,7 +139,7 @@ class Record:
 
 
 def _identity(model: Model) -> Model:
-    return msgspec.structs.replace(model, loaded=None, context_length=None, context_assumed=None)
+    return replace(model, loaded=None, context_length=None, context_assumed=None)
 
 
 def respecified(old: Backend, new: Backend, *, typed: bool) -> Backend:
@@ -156,4 +154,4 @@ def respecified(old: Backend, new: Backend, *, typed: bool) -> Backend:
     if not same or (typed and old.type is not new.type):
         return new
     reported = old.spec.slots is None and new.spec.slots is None
-    return msgspec.structs.replace(old, spec=new.spec, slots=old.slots if reported else new.slots)
+    return replace(old, spec=new.spec, slots=old.slots if reported else new.slots)

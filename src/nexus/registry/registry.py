@@ -8,9 +8,7 @@ from collections.abc import Callable, Iterable
 from types import MappingProxyType
 from typing import Final, TypeVar, Unpack
 
-import msgspec
-
-from nexus.domain import Backend, BackendSpec, BackendStatus, BackendType, Model, RoutingRules
+from nexus.domain import Backend, BackendSpec, BackendStatus, BackendType, Model, RoutingRules, replace
 from nexus.registry.lease import Lease
 from nexus.registry.names import NameTable, bare
 from nexus.registry.record import Facts, Record, respecified
@@ -170,7 +168,7 @@ class Registry:
             changes["models"] = models
         if slots is not None and old.spec.slots is None:
             changes["slots"] = slots
-        backend = msgspec.structs.replace(old, **changes)
+        backend = replace(old, **changes)
         return old if backend == old else self._store(record, backend)
 
     def remove(self, backend_id: str) -> bool:
@@ -191,7 +189,7 @@ class Registry:
         """Swap names and ranking; every decision sees either the old or the new."""
         keyed = rules.route_keyed_backends
         keyed_changed = keyed is not self.snapshot.rules.route_keyed_backends
-        self._install(msgspec.structs.replace(self.snapshot, rules=rules, names=NameTable(rules)))
+        self._install(replace(self.snapshot, rules=rules, names=NameTable(rules)))
         if keyed_changed:
             for record in self._records.values():
                 self._rebuild(record)
@@ -273,7 +271,7 @@ class Registry:
     def _publish(self, before: dict[str, Candidate], after: dict[str, Candidate], record: Record) -> None:
         index = reindexed(self.snapshot.index, before, after, record.order)
         records = self._records
-        snapshot = msgspec.structs.replace(
+        snapshot = replace(
             self.snapshot,
             backends=MappingProxyType({key: record.backend for key, record in records.items()}),
             index=MappingProxyType(index),
@@ -286,7 +284,7 @@ class Registry:
 
     def _install(self, snapshot: Snapshot) -> None:
         self._rows = None
-        self.snapshot = msgspec.structs.replace(snapshot, version=snapshot.version + 1, memory={})
+        self.snapshot = replace(snapshot, version=snapshot.version + 1, memory={})
 
     def _remember(self, models: Iterable[Model]) -> None:
         known = self._known
@@ -296,4 +294,4 @@ class Registry:
         known |= news
         for name in list(itertools.islice(known, max(0, len(known) - KNOWN_MODELS_MAX))):
             del known[name]
-        self.snapshot = msgspec.structs.replace(self.snapshot, known_models=frozenset(known))
+        self.snapshot = replace(self.snapshot, known_models=frozenset(known))

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-import msgspec
-
-from nexus.domain import Consideration, Explanation, PolicyRejection, ScoreTerms, Strategy, Weights
+from nexus.domain import Consideration, Explanation, PolicyRejection, ScoreTerms, Strategy, Weights, replace
 from nexus.registry import Candidate
 from nexus.routing.decision import Decision, Refusal
 from nexus.routing.plan import Objection, Plan
@@ -60,7 +58,7 @@ def _ranked(decision: Decision) -> Iterator[Consideration]:
         in_flight, first_byte = decision.loads[at]
         tier = decision.tiers[at] if decision.tiers is not None else 0
         score = -decision.costs[at]
-        yield msgspec.structs.replace(
+        yield replace(
             _consideration(candidate),
             rank=rank,
             chosen=candidate is decision.candidate,
@@ -86,7 +84,7 @@ def _tried(plan: Plan, tried: frozenset[str]) -> Iterator[Consideration]:
     for step in plan.steps:
         for candidate in step.admitted:
             if candidate.backend.spec.id in tried:
-                yield msgspec.structs.replace(_consideration(candidate), tried=True)
+                yield replace(_consideration(candidate), tried=True)
 
 
 def _rejected(objections: Sequence[Objection]) -> Iterator[Consideration]:
@@ -97,7 +95,7 @@ def _rejected(objections: Sequence[Objection]) -> Iterator[Consideration]:
             PolicyRejection(rejection.kind, rejection.code, rejection.message, found.policy)
         )
     for candidate, rejections in grouped.items():
-        yield msgspec.structs.replace(_consideration(candidate), rejections=tuple(rejections))
+        yield replace(_consideration(candidate), rejections=tuple(rejections))
 
 
 def _consideration(candidate: Candidate) -> Consideration:

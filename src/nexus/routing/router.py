@@ -10,9 +10,7 @@ from collections.abc import Sequence
 from random import Random
 from typing import Final
 
-import msgspec
-
-from nexus.domain import Requirements, RouteReason
+from nexus.domain import Requirements, RouteReason, replace
 from nexus.registry import Candidate, Snapshot
 from nexus.registry.stats import DEFAULT_BYTES_PER_TOKEN
 from nexus.routing import resolve
@@ -192,7 +190,7 @@ def _roomiest(plan: Plan, context: JudgeContext, tried: frozenset[str]) -> Requi
                 largest = known
     if not largest or needs.text_bytes > MOST_BYTES_PER_TOKEN * largest:
         return None
-    return msgspec.structs.replace(needs, text_bytes=int(DEFAULT_BYTES_PER_TOKEN) * largest, max_tokens=None)
+    return replace(needs, text_bytes=int(DEFAULT_BYTES_PER_TOKEN) * largest, max_tokens=None)
 
 
 def _refuse(snapshot: Snapshot, plan: Plan, context: JudgeContext, tried: frozenset[str]) -> Refusal:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-import msgspec
-
 from nexus.backends.detect import Verdict
 from nexus.config.load import Loaded
 from nexus.config.schema import DiscoveryConfig
-from nexus.domain import BackendSpec
+from nexus.domain import BackendSpec, replace
 from nexus.registry.registry import Registry
 from nexus.server.fleet import Fleet
 from nexus.services.discovery.environment import Mention
@@ -74,7 +72,7 @@ class Finder:
 
     async def follow(self, loaded: Loaded) -> None:
         """Look as ``[discovery]`` says from now on."""
-        config = msgspec.structs.replace(loaded.config.discovery, advertise=False, open=False)
+        config = replace(loaded.config.discovery, advertise=False, open=False)
         if config == self._config:
             return
         await self._end()

@@ -16,7 +16,7 @@ import msgspec
 from nexus.backends.base import Adapter, Probe, Report
 from nexus.backends.detect import Verdict, detect, known_host
 from nexus.backends.offering import offered
-from nexus.domain import Backend, BackendSpec, BackendStatus, BackendType, DiscoverySource, Origin
+from nexus.domain import Backend, BackendSpec, BackendStatus, BackendType, DiscoverySource, Origin, replace
 from nexus.gateway.upstream_request import Targets
 from nexus.http.client import HttpClient
 from nexus.observe.events import EventLog
@@ -116,7 +116,7 @@ class Fleet:
             probe, api_root=spec.api_root, native_root=spec.native_root
         )
         # A server may repeat the key that it was asked with.
-        return verdict and msgspec.structs.replace(verdict, evidence=without(verdict.evidence, spec.secrets))
+        return verdict and replace(verdict, evidence=without(verdict.evidence, spec.secrets))
 
     async def look(self, spec: BackendSpec) -> Look | None:
         """Ask a server what it is and has, so that it can serve from the moment it is registered.
@@ -134,7 +134,7 @@ class Fleet:
                 return None
             kind = verdict.type
         report = await self._adapters[kind].poll(self._make_probe(spec, None), {})
-        report = msgspec.structs.replace(report, reason=without(report.reason, spec.secrets))
+        report = replace(report, reason=without(report.reason, spec.secrets))
         return Look(spec.type or report.type or kind, report)
 
     def put(self, spec: BackendSpec, kind: BackendType | None = None, look: Look | None = None) -> Backend:
@@ -260,7 +260,7 @@ class Fleet:
 
 def asked(spec: BackendSpec) -> BackendSpec:
     """Return ``spec`` without what no check depends on: two that are equal then are checked alike."""
-    return msgspec.structs.replace(
+    return replace(
         spec,
         priority=0,
         forward_headers=(),

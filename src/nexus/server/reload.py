@@ -12,12 +12,10 @@ import asyncio
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
 from nexus.config.changes import Changes, applied, described, difference
 from nexus.config.load import Loaded
 from nexus.config.source import Source
-from nexus.domain import BackendSpec
+from nexus.domain import BackendSpec, replace
 from nexus.errors import ConfigError
 from nexus.observe import logs
 from nexus.observe.defects import Defects
@@ -130,7 +128,7 @@ class Reloader:
     def _apply(self, new: Loaded, changes: Changes, looks: dict[str, Look]) -> None:
         nexus = self._nexus
         config = applied(nexus.loaded.config, changes)
-        loaded = msgspec.structs.replace(new, config=config)
+        loaded = replace(new, config=config)
         # Whatever is made of the new configuration is made before anything changes.
         gateway = settings.gateway_settings(loaded, nexus.gateway_id)
         door = admin_door(loaded, nexus.administration.one_time_token)

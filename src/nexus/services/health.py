@@ -11,9 +11,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-import msgspec
-
-from nexus.domain import Backend, BackendStatus
+from nexus.domain import Backend, BackendStatus, replace
 from nexus.observe.events import EventLog
 from nexus.services.backend_watch import BackendWatch, HealthSettings, HealthTools
 from nexus.tasks import TaskOwner
@@ -68,7 +66,7 @@ class HealthService:
 
     def reconfigure(self, settings: HealthSettings, *, periodic: bool) -> None:
         """Check by other rules from now on, every backend at once for a start."""
-        self._tools = msgspec.structs.replace(self._tools, settings=settings)
+        self._tools = replace(self._tools, settings=settings)
         self._periodic = periodic
         for backend_id in tuple(self._watches):
             backend = self._tools.registry.get(backend_id)

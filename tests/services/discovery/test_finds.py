@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from tests.services.discovery.kit import REFUSED, World, local, mdns, peer, variable, world
 
-from nexus.domain import Backend, BackendStatus, DiscoverySource
+from nexus.domain import Backend, BackendStatus, DiscoverySource, replace
 from nexus.services.discovery.finds import Finds
 from nexus.services.discovery.sightings import Sighting
 
@@ -472,7 +472,7 @@ async def test_a_server_whose_address_changes_moves_with_its_id_and_name() -> No
         w.serve(BOX, 8000)
         await w.see(mdns("Kitchen", BOX, server_id="a"))
         was = backend(w)
-        w.registry.register(msgspec.structs.replace(was.spec, priority=7))
+        w.registry.register(replace(was.spec, priority=7))
         w.serve(OTHER, 8000)
         await w.see(mdns("Kitchen", OTHER, server_id="a"))
         now = backend(w)

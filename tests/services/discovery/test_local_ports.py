@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-import msgspec
 import pytest
 from tests.services.discovery.sockets import (
     PATIENCE,
@@ -22,7 +21,7 @@ from tests.services.discovery.sockets import (
 )
 from tests.services.discovery.watching import Bench, running
 
-from nexus.domain import DiscoverySource
+from nexus.domain import DiscoverySource, replace
 from nexus.services.discovery.listen_watch import CHECK_SECONDS
 from nexus.services.discovery.listeners import listening_sockets
 from nexus.services.discovery.local_ports import PORTS, LocalPorts
@@ -130,7 +129,7 @@ async def test_nexus_never_sees_its_own_port() -> None:
 
     def make(bench: Bench) -> LocalPorts:
         around = bench.around()
-        return LocalPorts(msgspec.structs.replace(around, is_self=own.is_self), 60.0, (), (port,))
+        return LocalPorts(replace(around, is_self=own.is_self), 60.0, (), (port,))
 
     async with running(make) as bench:
         await bench.clock.look()
@@ -188,7 +187,7 @@ async def test_a_program_that_takes_over_a_port_between_two_looks_is_reported_an
     port = free_port()
 
     def make(bench: Bench) -> LocalPorts:
-        around = msgspec.structs.replace(bench.around(), listeners=listening_sockets)
+        around = replace(bench.around(), listeners=listening_sockets)
         return LocalPorts(around, 60.0, (), (port,))
 
     first = listener(port=port)
@@ -280,7 +279,7 @@ async def test_a_real_server_is_noticed_at_the_next_check() -> None:
     port = free_port()
 
     def make(bench: Bench) -> LocalPorts:
-        around = msgspec.structs.replace(bench.around(), listeners=listening_sockets)
+        around = replace(bench.around(), listeners=listening_sockets)
         return LocalPorts(around, 60.0, (), (port,))
 
     async with running(make) as bench:

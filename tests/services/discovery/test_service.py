@@ -5,14 +5,13 @@ import random
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
-import msgspec
 import pytest
 from tests.services.discovery.sockets import free_port
 from tests.support.multicast import HANGING_SECONDS, HERE, Lan, announce, announcing, lan
 
 from nexus.backends.detect import Verdict
 from nexus.config.schema import DiscoveryConfig
-from nexus.domain import Backend, BackendSpec, BackendType, DiscoverySource, Origin
+from nexus.domain import Backend, BackendSpec, BackendType, DiscoverySource, Origin, replace
 from nexus.registry.registry import Registry
 from nexus.services.discovery import service as module
 from nexus.services.discovery.mdns import WAY_ROUND
@@ -208,12 +207,12 @@ async def test_cloud_keys_are_mentioned_and_never_used() -> None:
 async def test_parts_can_be_switched_off() -> None:
     async with servers(1) as (port,):
         environ = {"OLLAMA_HOST": f"127.0.0.1:{port}"}
-        off = msgspec.structs.replace(QUIET, enabled=False)
+        off = replace(QUIET, enabled=False)
         async with discovering(off, environ=environ, ports=[port]) as place:
             await place.discovery.first_round()
             place.discovery.claims_changed()
             assert (place.examined, place.discovery.mentions, place.discovery.warnings) == ([], (), ())
-        unprobed = msgspec.structs.replace(QUIET, probe_local=False)
+        unprobed = replace(QUIET, probe_local=False)
         async with discovering(unprobed, environ=environ, ports=[port]) as place:
             await place.discovery.first_round()
             assert place.examined == []

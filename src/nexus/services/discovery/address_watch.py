@@ -17,6 +17,7 @@ from typing import Final
 
 import msgspec
 
+from nexus.domain import replace
 from nexus.http.metadata import is_metadata_address
 from nexus.http.resolve import Address, Resolver
 from nexus.services.discovery.knock import Answer, knock
@@ -240,7 +241,7 @@ class AddressWatch:
                 or (answers[address] is Answer.SILENT and place in seen.alive)
             )
             addresses = tuple((host.text, host.port) for host in hosts if not alive.isdisjoint(host.places))
-            sighting = msgspec.structs.replace(target.sighting, addresses=addresses)
+            sighting = replace(target.sighting, addresses=addresses)
             self._saw(sighting, seen, _listening(target, listeners))
             seen.alive = alive
         elif seen.sighting is not None:

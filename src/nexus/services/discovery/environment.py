@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 
 from nexus.config.url import BackendUrl, parse_url
-from nexus.domain import DiscoverySource, Origin
+from nexus.domain import DiscoverySource, Origin, replace
 from nexus.errors import ConfigError
 from nexus.services.discovery.address_watch import AddressWatch, Pace, Surroundings, Target, is_private
 from nexus.services.discovery.clouds import CLOUDS, OLLAMA, OPENAI, Cloud, backend_table
@@ -197,7 +197,7 @@ def _unusable(variable: str, error: ConfigError) -> Mention:
 def _client_url(text: str) -> BackendUrl:
     """Read a base URL; an address to listen on, which some write there, becomes a loopback one."""
     url = parse_url(text)
-    return msgspec.structs.replace(url, host=_LOOPBACKS.get(url.host, url.host))
+    return replace(url, host=_LOOPBACKS.get(url.host, url.host))
 
 
 def _sighting(variable: str, url: BackendUrl, addresses: tuple[tuple[str, int], ...]) -> Sighting:

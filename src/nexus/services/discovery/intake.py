@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-import msgspec
-
-from nexus.domain import DiscoverySource
+from nexus.domain import DiscoverySource, replace
 from nexus.http.metadata import is_metadata_address
 from nexus.observe.events import EventLog
 from nexus.services.discovery.places import Network, acceptable
@@ -52,7 +50,7 @@ class Intake:
             if sighting.addresses and not addresses:
                 self._left_out(sighting)
         addresses = tuple(at for at in addresses if not self._is_self(*at))
-        return msgspec.structs.replace(sighting, addresses=addresses) if addresses else None
+        return replace(sighting, addresses=addresses) if addresses else None
 
     def flooded(self, sighting: Sighting, followed: int) -> bool:
         """Tell whether ``sighting`` is one too many for the ``followed`` ones."""

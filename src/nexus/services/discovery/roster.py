@@ -7,10 +7,8 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Final
 
-import msgspec
-
 from nexus.backends.detect import Verdict
-from nexus.domain import Backend, BackendSpec, BackendType, DiscoverySource
+from nexus.domain import Backend, BackendSpec, BackendType, DiscoverySource, replace
 from nexus.observe.events import EventLog
 from nexus.registry.registry import Registry
 from nexus.services.discovery.names import MAX_LENGTH, first_readable, readable, unique
@@ -80,7 +78,7 @@ class Roster:
             spec = present.spec
         if (spec.origin, spec.api_root) == (target.origin, target.api_root) and server.registered:
             return spec
-        return msgspec.structs.replace(
+        return replace(
             spec,
             origin=target.origin,
             api_root=target.api_root,
@@ -119,7 +117,7 @@ class Roster:
             name = named or suggested
         name = unique(name, self._taken(spec.id, over_announced=not server.announced))
         self._yield_names({name.casefold()}, [other for other in self._servers.values() if other.announced])
-        spec = msgspec.structs.replace(spec, name=name)
+        spec = replace(spec, name=name)
         server.backend = spec
         self._put(server, target.place)
         self._servers[spec.id] = server
@@ -160,7 +158,7 @@ class Roster:
             present = self._registry.get(spec.id)
             if present is not None and server.verdict is not None:
                 name = unique(spec.name, self._taken(spec.id) | theirs)
-                server.backend = msgspec.structs.replace(present.spec, name=name)
+                server.backend = replace(present.spec, name=name)
                 self._remember(server.backend, self._names.get(spec.id, ("", ""))[0])
                 self._register(server.backend, server.verdict)
 
