@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -157,3 +158,12 @@ def test_seconds_are_told_to_the_microsecond(seconds: float) -> None:
     assert line["seconds"] == line["first_byte_seconds"]
     assert abs(line["seconds"] - seconds) <= 0.000_000_51
     assert len(f"{line['seconds']!r}".partition(".")[2].partition("e")[0]) <= 6
+
+
+@pytest.mark.parametrize("style", ["json", "pretty"])
+def test_a_line_that_was_written_leaves_nothing_behind(log: Log, style: str) -> None:
+    served = Outcome("r-1", "chat", "m", "m", "gpu", "vllm", 200, attempts=(SERVED,))
+    log(*[served] * 100, style=style)
+    before = sys.getallocatedblocks()
+    log(*[served] * 5000, style=style)
+    assert sys.getallocatedblocks() - before < 1000

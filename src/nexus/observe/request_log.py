@@ -131,7 +131,8 @@ def _json_line(outcome: Outcome, model: str, moment: str, level: str, failures: 
     )
     try:
         # As many lines as there are: for several the encoder takes room at once, for one it grows by bits.
-        encoded = _encode_lines((line,))
+        # In a list: msgspec 0.22 never frees a tuple that it was given here.
+        encoded = _encode_lines([line])
     except UnicodeEncodeError:
         return encode(line) + b"\n"
     if encoded.isascii() and _DELETE not in encoded:
