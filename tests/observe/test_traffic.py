@@ -86,6 +86,14 @@ def test_backends_that_are_gone_are_forgotten() -> None:
     assert target.backends == {}
 
 
+def test_totals_are_bounded_while_nobody_looks() -> None:
+    target = Traffic(lambda: 100.0)
+    for number in range(ROWS_MAX + 5):
+        target.observe(outcome(100.0, backend=f"b-{number}"))
+    assert len(target.backends) == ROWS_MAX
+    assert f"b-{ROWS_MAX + 4}" in target.backends
+
+
 @given(st.lists(st.floats(0, 100), min_size=1), st.floats(0, 1))
 def test_a_percentile_is_one_of_the_samples(samples: list[float], share: float) -> None:
     found = percentile(samples, share)

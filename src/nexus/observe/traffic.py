@@ -111,6 +111,9 @@ class Traffic:
         if backend:
             totals = self.backends.get(backend)
             if totals is None:
+                # Names come and go with discovery, and nobody may be looking who would tell.
+                if len(self.backends) >= ROWS_MAX:
+                    del self.backends[next(iter(self.backends))]
                 totals = self.backends[backend] = BackendTotals()
             totals.requests += 1
             totals.tokens += completion

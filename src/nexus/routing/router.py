@@ -68,13 +68,11 @@ def decide(
             costs = plan.ranking.costs(survivors)
             least = min(costs)
             tiers = None
+            order = None
             if step.unsure or not quiet or costs.count(least) > 1:
                 tiers = _tiers(survivors, step, quiet, now)
                 order = _order(survivors, costs, plan.ranking.ties, tiers, rng)
-                first = survivors[order[0]]
-            else:
-                order = None
-                first = survivors[costs.index(least)]
+            first = survivors[costs.index(least) if order is None else order[0]]
             reason = _CAPABILITY_MATCH if not tried else _FAILOVER
             if first.priority > step.preferred and not tried:
                 reason = _reason(first, survivors, rejected)
