@@ -33,7 +33,8 @@ from nexus.domain import (
     RouteReason,
     Usage,
 )
-from nexus.gateway.trail import Trail, TrailScale
+from nexus.gateway.packing import TrailPacking
+from nexus.gateway.trail import Trail
 from nexus.observe import logs
 from nexus.observe.history import RequestHistory
 from nexus.observe.metrics import RequestMetrics
@@ -119,7 +120,7 @@ def logging(outcome: Outcome, style: str) -> Callable[[], object]:
 
 def remembering(outcome: Outcome) -> Callable[[], object]:
     """Return the keeping of one outcome, in a ring that is full."""
-    history = RequestHistory(1000, 16 * 1024 * 1024, TrailScale())
+    history = RequestHistory(1000, 16 * 1024 * 1024, TrailPacking())
     left = trail()
     for _ in range(1001):
         history.remember(outcome, left)

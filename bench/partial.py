@@ -23,9 +23,11 @@ _CONSUMERS: Final = {
 
 
 def _hub(kept: set[str]) -> Callable[..., OutcomeHub[Any]]:
-    def make(remember: Callable[..., None], *listeners: Callable[..., None]) -> OutcomeHub[Any]:
+    def make(
+        soon: Callable[..., object], remember: Callable[..., None], *listeners: Callable[..., None]
+    ) -> OutcomeHub[Any]:
         wanted = [each for each in listeners if _name(each) in kept]
-        return OutcomeHub(remember if _name(remember) in kept else _forget, *wanted)
+        return OutcomeHub(soon, remember if _name(remember) in kept else _forget, *wanted)
 
     return make
 

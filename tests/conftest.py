@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Generator, Iterator
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -57,6 +58,20 @@ def pytest_runtest_makereport(
         report.outcome = "failed"
         report.longrepr = f"NEXUS_CI=1 forbids skipping {' or '.join(needed)}: {report.longrepr}"
     return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable() -> Generator[None, Any, Any]:
+    """Let a report hold halves of characters, which no process could send another: tests log and raise them."""
+    return sayable((yield))
+
+
+def sayable(value: Any) -> Any:  # noqa: ANN401  # any part of a report
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {sayable(key): sayable(each) for key, each in value.items()}
+    return type(value)(map(sayable, value)) if isinstance(value, list | tuple) else value
 
 
 @pytest.fixture(scope="session")

@@ -70,6 +70,7 @@ class RunningGateway:
     async def outcome(self, number: int = 1) -> Outcome:
         """Wait for the outcome with this number, counted from 1."""
         await self.until(lambda: len(self.outcomes) >= number)
+        self.nexus.observed.deliver()
         return self.outcomes[number - 1]
 
     async def until(self, condition: Callable[[], bool], seconds: float = 20.0) -> None:

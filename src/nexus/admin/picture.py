@@ -58,7 +58,7 @@ class Pictures:
         self,
         registry: Registry,
         requests: Requests,
-        history: RequestHistory[Trail],
+        history: RequestHistory[Trail, Any],
         traffic: Traffic,
         backends: Backends,
         facts: Facts,
@@ -125,11 +125,11 @@ class Pictures:
     def _ended(self, *, begins: bool) -> Iterator[bytes]:
         if begins:
             return
-        news = self._history.since(self._told)
-        skipped = self._history.seq - self._told - min(len(news), ENDED_MAX)
+        news = self._history.since(self._told, ENDED_MAX)
+        skipped = self._history.seq - self._told - len(news)
         self._told = self._history.seq
         if news or skipped:
-            data = [shown.summary(kept) for kept in news[-ENDED_MAX:]]
+            data = [shown.summary(kept) for kept in news]
             yield msgspec.json.encode({"data": data, "skipped": skipped})
 
     def _newest_bucket(self, *, begins: bool) -> Iterator[bytes]:

@@ -76,7 +76,7 @@ class Requests:
     def __init__(
         self,
         exchanges: Exchanges,
-        history: RequestHistory[Trail],
+        history: RequestHistory[Trail, Any],
         registry: Registry,
         clock: Clock,
         rng: Random,

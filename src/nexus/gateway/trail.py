@@ -3,20 +3,11 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import Final
 
-from nexus.domain import GAP_BUCKETS, Gaps, Outcome, Requirements
+from nexus.domain import GAP_BUCKETS, Gaps, Requirements
 from nexus.observe.tracing import Trace
 from nexus.protocol.sse import SseScanner
 from nexus.routing.decision import Decision, Refusal
-from nexus.routing.plan import Plan
-
-# Measured with tracemalloc, rounded up.
-_REQUEST_BYTES: Final = 1800
-_ATTEMPT_BYTES: Final = 300
-_SURVIVOR_BYTES: Final = 160
-_OBJECTION_BYTES: Final = 600
-_CANDIDATE_BYTES: Final = 1500
 
 
 class Pace:
@@ -107,37 +98,3 @@ class Trail:
         if isinstance(first, Refusal) and not first.known:
             return ""
         return first.plan.steps[0].model
-
-
-class TrailScale:
-    """Says about how many bytes a remembered request keeps from being freed.
-
-    A plan is shared by all requests of one kind until the snapshot changes; it is counted for the
-    first of a row of requests that share it, so that a fleet which changes all the time is bounded, too.
-    """
-
-    __slots__ = ("_plan",)
-
-    def __init__(self) -> None:
-        self._plan: Plan | None = None
-
-    def __call__(self, outcome: Outcome, trail: Trail) -> int:
-        """Return bytes."""
-        # Clients choose the name's length, backends that of their words.
-        weight = _REQUEST_BYTES + 4 * len(outcome.model)
-        for attempt in outcome.attempts:
-            weight += _ATTEMPT_BYTES + len(attempt.message)
-        for decided in trail.decisions:
-            plan = decided.plan
-            if plan is not self._plan:
-                self._plan = plan
-                weight += _CANDIDATE_BYTES * sum(
-                    [len(step.admitted) + len(step.rejected) for step in plan.steps]
-                )
-            if isinstance(decided, Refusal):
-                weight += _OBJECTION_BYTES * len(decided.rejected)
-            else:
-                weight += _SURVIVOR_BYTES * len(decided.survivors) + _OBJECTION_BYTES * len(
-                    decided.objections
-                )
-        return weight

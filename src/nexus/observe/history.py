@@ -1,19 +1,38 @@
-"""The requests that ended last, each with what it takes to explain it.
+"""The requests that ended last, with what explains them: a consumer of outcomes.
 
-Law: remembering costs the request path a few references; what is shown is worked out for whoever
-asks. The ring is bounded in number and in bytes, and forgets the oldest first.
+Law: it is bounded in number and in bytes, and forgets the oldest first.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
-from itertools import takewhile
-from typing import Generic, TypeVar
+from collections.abc import Iterator
+from itertools import islice
+from typing import Final, Generic, Protocol, TypeVar
 
 from nexus.domain import Outcome
 
 T = TypeVar("T")
+S = TypeVar("S")
+
+_RECORD_BYTES: Final = 80
+"""Of one record, beside its text."""
+
+
+class Packing(Protocol[T, S]):
+    """How a request is kept."""
+
+    def pack(self, outcome: Outcome, trail: T) -> tuple[bytes, S]:
+        """Return a request as bytes, which hold its id in UTF-8, and what is shared by several."""
+        ...
+
+    def unpack(self, data: bytes, sources: S) -> tuple[Outcome, T]:
+        """Return what was packed."""
+        ...
+
+    def weigh(self, sources: S) -> int:
+        """Return about how many bytes ``sources`` keep from being freed."""
+        ...
 
 
 class Kept(Generic[T]):
@@ -23,47 +42,51 @@ class Kept(Generic[T]):
         seq: grows with every request.
         outcome: how it ended.
         trail: what explains it.
-        weight: about how many bytes it takes.
     """
 
-    __slots__ = ("outcome", "seq", "trail", "weight")
+    __slots__ = ("outcome", "seq", "trail")
 
-    def __init__(self, seq: int, outcome: Outcome, trail: T, weight: int) -> None:
+    def __init__(self, seq: int, outcome: Outcome, trail: T) -> None:
         self.seq = seq
         self.outcome = outcome
         self.trail = trail
-        self.weight = weight
 
 
-class RequestHistory(Generic[T]):
+class RequestHistory(Generic[T, S]):
     """A ring of ended requests.
 
     Args:
         max_requests: 0 keeps none.
-        max_bytes: of all of them, as ``weigh`` says.
-        weigh: about how many bytes a request keeps from being freed.
+        max_bytes: of all of them.
+        packing: how they are kept.
 
     Attributes:
         seq: number of the request that ended last.
     """
 
-    __slots__ = ("_by_id", "_bytes", "_max_bytes", "_max_requests", "_ring", "_weigh", "seq")
+    __slots__ = ("_bytes", "_max_bytes", "_max_requests", "_packing", "_records", "_sources", "seq")
 
-    def __init__(self, max_requests: int, max_bytes: int, weigh: Callable[[Outcome, T], int]) -> None:
-        self._weigh = weigh
-        self._ring: deque[Kept[T]] = deque()
-        self._by_id: dict[str, Kept[T]] = {}
+    def __init__(self, max_requests: int, max_bytes: int, packing: Packing[T, S]) -> None:
+        self._packing = packing
+        # Two rows of equal length: a pair for each would be one more thing to keep.
+        self._records: deque[bytes] = deque()
+        self._sources: deque[S] = deque()
         self._bytes = 0
         self.seq = 0
         self.resize(max_requests, max_bytes)
 
     def __len__(self) -> int:
-        return len(self._ring)
+        return len(self._records)
 
     @property
     def forgotten(self) -> int:
         """How many requests ended that are not kept any more."""
-        return self.seq - len(self._ring)
+        return self.seq - len(self._records)
+
+    @property
+    def size(self) -> int:
+        """About how many bytes the kept requests take."""
+        return self._bytes
 
     def resize(self, max_requests: int, max_bytes: int) -> None:
         """Keep as many from now on; what is too much is forgotten at once."""
@@ -73,33 +96,48 @@ class RequestHistory(Generic[T]):
 
     def remember(self, outcome: Outcome, trail: T) -> None:
         """Keep one request, and forget the oldest while there is too much."""
-        self.seq = seq = self.seq + 1
-        weight = self._weigh(outcome, trail)
-        kept = Kept(seq, outcome, trail, weight)
-        self._ring.append(kept)
-        self._by_id[outcome.request_id] = kept
-        self._bytes += weight
-        if len(self._ring) > self._max_requests or self._bytes > self._max_bytes:
+        self.seq += 1
+        data, sources = self._packing.pack(outcome, trail)
+        kept = self._sources
+        # What several in a row share is counted once.
+        if not kept or kept[-1] is not sources:
+            self._bytes += self._packing.weigh(sources)
+        kept.append(sources)
+        self._records.append(data)
+        self._bytes += len(data) + _RECORD_BYTES
+        if len(kept) > self._max_requests or self._bytes > self._max_bytes:
             self._trim()
 
     def find(self, request_id: str) -> Kept[T] | None:
         """Return the request of this id that ended last; clients can give several the same."""
-        return self._by_id.get(request_id)
+        wanted = request_id.encode("utf-8", "surrogatepass")
+        for at in range(len(self._records) - 1, -1, -1):
+            if wanted in self._records[at]:
+                kept = self._unpacked(at)
+                if kept.outcome.request_id == request_id:
+                    return kept
+        return None
 
     def newest_first(self, before: int | None = None) -> Iterator[Kept[T]]:
         """Return what is kept, or of that what has a lower number than ``before``."""
-        return (kept for kept in reversed(self._ring) if before is None or kept.seq < before)
+        newest = len(self._records) if before is None else before - 1 - self.forgotten
+        for at in range(min(newest, len(self._records)) - 1, -1, -1):
+            yield self._unpacked(at)
 
-    def since(self, seq: int) -> list[Kept[T]]:
-        """Return what ended after number ``seq``, oldest first."""
-        found = list(takewhile(lambda kept: kept.seq > seq, reversed(self._ring)))
+    def since(self, seq: int, limit: int) -> list[Kept[T]]:
+        """Return what ended after number ``seq``, the newest ``limit`` of it, oldest first."""
+        found = list(islice(self.newest_first(), min(limit, self.seq - seq)))
         found.reverse()
         return found
 
+    def _unpacked(self, at: int) -> Kept[T]:
+        outcome, trail = self._packing.unpack(self._records[at], self._sources[at])
+        return Kept(self.forgotten + at + 1, outcome, trail)
+
     def _trim(self) -> None:
-        ring = self._ring
-        while ring and (len(ring) > self._max_requests or self._bytes > self._max_bytes):
-            oldest = ring.popleft()
-            self._bytes -= oldest.weight
-            if self._by_id.get(oldest.outcome.request_id) is oldest:
-                del self._by_id[oldest.outcome.request_id]
+        records, kept = self._records, self._sources
+        while records and (len(records) > self._max_requests or self._bytes > self._max_bytes):
+            self._bytes -= len(records.popleft()) + _RECORD_BYTES
+            sources = kept.popleft()
+            if not kept or kept[0] is not sources:
+                self._bytes -= self._packing.weigh(sources)

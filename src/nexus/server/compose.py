@@ -199,6 +199,7 @@ class Nexus:
         await self.client.close()
         await self._client_tasks.close()
         self._watch.close()
+        self.observed.deliver()
         await export_last(self.tracer, self._clock)
         self._identity.release()
 

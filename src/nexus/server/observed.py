@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
+
 from nexus.config.load import Loaded
-from nexus.gateway.trail import Trail, TrailScale
+from nexus.gateway.packing import Source, TrailPacking
+from nexus.gateway.trail import Trail
 from nexus.observe.history import RequestHistory
 from nexus.observe.hub import OutcomeHub
 from nexus.observe.loop_lag import LoopLag
@@ -34,6 +38,7 @@ class Observed:
         traffic: for charts.
         loop_lag: to be run; the scrape page has what it finds.
         publish: takes each outcome, with what explains it.
+        deliver: gives everyone at once what was published in this round of the loop.
     """
 
     def __init__(
@@ -42,9 +47,20 @@ class Observed:
         self.loop_lag = LoopLag(clock)
         self.metrics = request_metrics(loaded, registry, writer, self.loop_lag.seconds)
         self.request_log = RequestLog(writer, loaded.config.logging.format, mask)
-        self.history: RequestHistory[Trail] = RequestHistory(*settings.history_bounds(loaded), TrailScale())
+        self.history: RequestHistory[Trail, tuple[Source, ...]] = RequestHistory(
+            *settings.history_bounds(loaded), TrailPacking()
+        )
         self.traffic = Traffic(clock.wall)
         hub = OutcomeHub(
-            self.history.remember, self.metrics.observe, self.request_log.observe, self.traffic.observe
+            _soon,
+            self.history.remember,
+            self.metrics.observe,
+            self.request_log.observe,
+            self.traffic.observe,
         )
         self.publish = hub.publish
+        self.deliver = hub.deliver
+
+
+def _soon(work: Callable[[], None]) -> None:
+    asyncio.get_running_loop().call_soon(work)
