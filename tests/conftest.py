@@ -62,7 +62,7 @@ def pytest_runtest_makereport(
 
 @pytest.hookimpl(wrapper=True)
 def pytest_report_to_serializable() -> Generator[None, Any, Any]:
-    """Let a report hold halves of characters, which no process could send another: tests log and raise them."""
+    """Write halves of characters out, which no process could send another: tests log and raise them."""
     return sayable((yield))
 
 
