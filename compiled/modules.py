@@ -11,11 +11,16 @@ PACKAGES: Final = ("domain", "protocol", "http", "registry", "routing", "routing
 MODULES: Final = (
     "errors.py",
     "stepping.py",
+    "observe/error_type.py",
     "observe/histogram.py",
     "observe/history.py",
     "observe/hub.py",
     "observe/metrics.py",
     "observe/request_log.py",
+    "observe/series.py",
+    "observe/served.py",
+    "observe/traffic.py",
+    "observe/writer.py",
 )
 """Beside all modules of those packages."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Generator
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from nexus.tasks import TaskOwner
 
@@ -20,14 +20,14 @@ class Wait:
 
     Attributes:
         ended: it is over; awaiting it goes straight on.
-        on_end: steps who waits for it.
+        waiter: who waits for it.
     """
 
-    __slots__ = ("ended", "on_end")
+    __slots__ = ("ended", "waiter")
 
     def __init__(self) -> None:
         self.ended = False
-        self.on_end: Callable[[], None] | None = None
+        self.waiter: Stepped | None = None
 
     def __await__(self) -> Generator[Wait, None, None]:
         return iter(() if self.ended else (self,))  # type: ignore[return-value]  # any iterator does (PEP 492)
@@ -35,10 +35,17 @@ class Wait:
     def end(self) -> None:
         """Be over, and step who waits."""
         self.ended = True
-        on_end = self.on_end
-        if on_end is not None:
-            self.on_end = None
-            on_end()
+        waiter = self.waiter
+        if waiter is not None:
+            self.waiter = None
+            waiter.step()
+
+
+FINISHED: Final = Wait()
+"""Awaited last, and for good, by a coroutine that is stepped often.
+
+To return is to raise ``StopIteration``; through compiled code that costs as much as a decision.
+"""
 
 
 class Stepped:
@@ -52,7 +59,7 @@ class Stepped:
     __slots__ = ("_coroutine", "_cut", "_wait")
 
     def __init__(self, coroutine: Coroutine[Wait, None, None]) -> None:
-        self._coroutine = coroutine
+        self._coroutine: Coroutine[Wait, None, None] | None = coroutine
         self._wait: Wait | None = None
         self._cut = False
 
@@ -60,15 +67,16 @@ class Stepped:
         """Go on to the next wait, or to the end."""
         self._wait = None
         coroutine = self._coroutine
+        if coroutine is None:
+            return
         try:
             wait = coroutine.send(None)
-            while self._cut:
+            while self._cut and wait is not FINISHED:
                 self._cut = False
                 wait = coroutine.throw(asyncio.CancelledError())
         except StopIteration:
             return
-        self._wait = wait
-        wait.on_end = self.step
+        self._wait_for(wait)
 
     def cancel(self) -> None:
         """Raise ``CancelledError`` where it waits, at once, or where it waits next if it runs just now."""
@@ -76,18 +84,27 @@ class Stepped:
         if wait is None:
             self._cut = True
             return
-        self._wait = wait.on_end = None
+        self._wait = wait.waiter = None
         self._cut = True
         coroutine = self._coroutine
+        if coroutine is None:
+            return
         try:
             # Once more when it is cut again meanwhile.
-            while self._cut:
+            while self._cut and wait is not FINISHED:
                 self._cut = False
                 wait = coroutine.throw(asyncio.CancelledError())
         except StopIteration:
             return
+        self._wait_for(wait)
+
+    def _wait_for(self, wait: Wait) -> None:
+        if wait is FINISHED:
+            # Else the two would keep each other.
+            self._coroutine = None
+            return
         self._wait = wait
-        wait.on_end = self.step
+        wait.waiter = self
 
 
 async def errand(owner: TaskOwner, work: Callable[[], Coroutine[Any, Any, T]], name: str) -> T:

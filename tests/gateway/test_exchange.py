@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
 from typing import cast
 
 import pytest
 from tests.support.gateway import Serve, backend_toml, chat_body
 
 from nexus.domain import FailureKind
+from nexus.http.reply import Watcher
 from nexus.http.server import Reply, Request
 from nexus.testing import FakeFleet, FakeModel, Stall
 from nexus.testing.faults import Stage
@@ -19,13 +19,12 @@ class LeavingReply:
 
     def __init__(self) -> None:
         self.started = self.ended = self.departed = False
-        self.on_departed: Callable[[], None] | None = None
-        self.on_stalled: Callable[[], None] | None = None
+        self.watcher: Watcher | None = None
 
     def leave(self) -> None:
         self.departed = True
-        assert self.on_departed is not None
-        self.on_departed()
+        assert self.watcher is not None
+        self.watcher.departed()
 
 
 @pytest.mark.interpreted("compiled code takes a real reply only, and this one leaves when told to")

@@ -17,6 +17,26 @@ from nexus.http.server import Reply, Request
 
 
 @dataclass
+class Noted:
+    """Notes what a reply tells."""
+
+    path: str
+    events: list[str]
+
+    def departed(self) -> None:
+        self.events.append(f"departed {self.path}")
+
+    def stalled(self) -> None:
+        self.events.append(f"stalled {self.path}")
+
+    def pause(self) -> None:
+        self.events.append(f"pause {self.path}")
+
+    def resume(self) -> None:
+        self.events.append(f"resume {self.path}")
+
+
+@dataclass
 class Held:
     """A handler whose replies are driven by the test."""
 
@@ -24,12 +44,8 @@ class Held:
     events: list[str] = field(default_factory=list)
 
     def __call__(self, request: Request, reply: Reply) -> None:
-        for name in ("on_departed", "on_pause", "on_resume", "on_stalled"):
-            setattr(reply, name, self.note(f"{name} {request.path}"))
+        reply.watcher = reply.source = Noted(request.path, self.events)
         self.replies.append(reply)
-
-    def note(self, event: str) -> Callable[[], None]:
-        return lambda: self.events.append(event)
 
     async def reply(self, number: int = 0) -> Reply:
         await until(lambda: len(self.replies) > number)
@@ -63,12 +79,12 @@ async def test_leaving_is_noticed_at_once_before_and_during_a_reply(
             await client.head()
         leave(client)
         await until(lambda: reply.departed)
-        assert held.events == ["on_departed /"]
+        assert held.events == ["departed /"]
         reply.write(b"nobody reads this")
         reply.end()
         reply.abort()
         await front.settled()
-        assert held.events == ["on_departed /"]
+        assert held.events == ["departed /"]
 
 
 @pytest.mark.parametrize("leave", [half_close, close, reset])
@@ -80,7 +96,7 @@ async def test_a_client_that_pipelined_and_left_is_noticed(leave: Callable[[Clie
         leave(client)
         await until(lambda: reply.departed)
         await front.settled()
-        assert held.events == ["on_departed /1"]
+        assert held.events == ["departed /1"]
         assert len(held.replies) == 1
 
 
@@ -212,7 +228,7 @@ async def slow_client(front: Front, request: bytes) -> Slow:
 async def fill(held: Held, reply: Reply) -> int:
     """Write until the reply is told to pause; return the bytes written."""
     size = 0
-    while "on_pause /" not in held.events:
+    while "pause /" not in held.events:
         reply.write(b"x" * 16384)
         size += 16384
         await asyncio.sleep(0)
@@ -229,7 +245,7 @@ async def test_a_slow_reader_pauses_the_reply_and_resumes_it() -> None:
         size = await fill(held, reply)
         front.later(59)
         await client.take(size)
-        await until(lambda: held.events == ["on_pause /", "on_resume /"])
+        await until(lambda: held.events == ["pause /", "resume /"])
         reply.end()
         front.later(59)
         assert front.server.connections == 1
@@ -251,13 +267,13 @@ async def test_a_client_that_takes_a_little_is_kept_and_one_that_takes_nothing_i
             await client.take(16384)
             await asyncio.sleep(0)
         front.later(61)
-        assert held.events == ["on_pause /"]
+        assert held.events == ["pause /"]
         front.later(61)
-        assert held.events == ["on_pause /", "on_stalled /"]
+        assert held.events == ["pause /", "stalled /"]
         assert reply.departed
         reply.write(b"more")
         await front.settled()
-        assert held.events == ["on_pause /", "on_stalled /"]
+        assert held.events == ["pause /", "stalled /"]
         client.sock.close()
 
 
@@ -373,7 +389,7 @@ async def test_close_idle_leaves_requests_alone_and_abort_all_does_not() -> None
         assert front.server.connections == 1
         front.server.abort_all()
         assert reply.departed
-        assert held.events == ["on_departed /busy"]
+        assert held.events == ["departed /busy"]
         assert await busy.rest() == b""
         await front.settled()
 
@@ -403,17 +419,3 @@ async def test_a_body_that_arrives_while_writing_is_paused_is_taken_when_it_resu
         connection.resume_writing()
         assert (await client.answer()).json["body"] == "0123456789"
         assert (await client.answer()).json["path"] == "/next"
-
-
-async def test_a_stall_without_its_own_callback_is_a_departure() -> None:
-    held = Held()
-    async with serve(held) as front:
-        client = await slow_client(front, get())
-        reply = await held.reply()
-        reply.on_stalled = None
-        reply.start(200, [TEXT], None)
-        await fill(held, reply)
-        front.later(61)
-        assert held.events == ["on_pause /", "on_departed /"]
-        await front.settled()
-        client.sock.close()

@@ -55,6 +55,7 @@ def test_names_of_clients_make_no_rows_and_rows_are_bounded() -> None:
     assert [(row.model, row.backend, row.errors) for row in bucket.rows] == [("", "", ROWS_MAX + 50)]
     for number in range(ROWS_MAX + 50):
         target.observe(outcome(100.0, served_model=f"m-{number}"))
+    (bucket,) = target.buckets()
     assert len(bucket.rows) <= ROWS_MAX + 1
     assert sum(row.requests for row in bucket.rows) == 2 * (ROWS_MAX + 50)
     assert bucket.rows[-1].model == OTHER

@@ -97,17 +97,19 @@ class Dispatcher:
         held: Held | None = None
         trail = exchange.trail
         trail.needs = requirements
-        trail.read_seconds = self._clock.now() - exchange.started
+        now = self._clock.now()
+        trail.read_seconds = now - exchange.started
         while True:
             snapshot = self._registry.snapshot
-            trail.turn = now = self._clock.now()
+            trail.turn = now
             decision = decide(snapshot, requirements, now, self._rng, tried)
-            trail.decision_seconds += self._clock.now() - now
+            decided = self._clock.now()
+            trail.decision_seconds += decided - now
             trail.decisions.append(decision)
             if isinstance(decision, Refusal):
                 self._give_up(exchange, held, nobody_qualifies(decision, snapshot))
                 return
-            relay = await self._attempt(exchange, envelope, requirements, decision)
+            relay = await self._attempt(exchange, envelope, requirements, decision, decided)
             attempt = exchange.attempts[-1]
             if attempt.failure is None or relay.committed:
                 return
@@ -123,9 +125,15 @@ class Dispatcher:
             if not again or exchange.reply.started:
                 self._give_up(exchange, held, None)
                 return
+            now = self._clock.now()
 
     async def _attempt(
-        self, exchange: Exchange, envelope: Envelope, requirements: Requirements, decision: Decision
+        self,
+        exchange: Exchange,
+        envelope: Envelope,
+        requirements: Requirements,
+        decision: Decision,
+        now: float,
     ) -> Relay:
         candidate = decision.candidate
         backend = candidate.backend
@@ -133,7 +141,7 @@ class Dispatcher:
         exchange.decision = decision
         body = envelope.edited(model=candidate.model.native_id, fixes=target.fixes)
         request = target.request(exchange.request, exchange.request_id, body, exchange.trail.trace)
-        lease = self._registry.lease(candidate)
+        lease = self._registry.lease(candidate, now)
         lines = attempt_lines(target.named, decision, exchange)
         relay = self.relay(exchange, lease, target.adapter, self._clock, lines, body)
         try:
@@ -152,7 +160,7 @@ class Dispatcher:
                 else:
                     self._judge(exchange, lease, relay, requirements)
         finally:
-            exchange.reply.on_pause = exchange.reply.on_resume = None
+            exchange.reply.source = None
             exchange.attempts.append(lease.attempt)
         if lease.attempt.failure is not None:
             self._consequences.apply(candidate, lease.attempt, relay.reading, requirements, relay.committed)
@@ -189,7 +197,7 @@ class Dispatcher:
         if held is not None and not exchange.reply.started:
             exchange.started_reply(held.status, self._clock.now())
             exchange.bytes_out += len(held.body)
-            exchange.reply.send(held.status, held.headers, held.body, held.lines)
+            exchange.reply.send(held.status, (), held.body, held.lines)
             return
         if refusal is None or exchange.attempts:
             raise every_attempt_failed(exchange.model, exchange.attempts)

@@ -33,6 +33,7 @@ from nexus.protocol.headers import (
 )
 from nexus.protocol.stream_usage import asking_usage
 from nexus.registry.registry import Registry
+from nexus.stepping import FINISHED
 from nexus.tasks import Clock, DeadlineWatch
 
 _log: Final = logging.getLogger("nexus.gateway")
@@ -234,6 +235,7 @@ class Gateway:
                     await self._dispatcher.run(exchange, body, needs)
             else:
                 await self._dispatcher.run(exchange, body, needs)
+        await FINISHED
 
     def _admin_of(self, request: Request) -> Application | None:
         return self._admin if paths.is_admin(request.path) else None

@@ -121,8 +121,7 @@ class Exchange(Stepped):
         self.bytes_out = 0
         self.trail = Trail()
         self.said: object | None = None
-        reply.on_departed = self._departed
-        reply.on_stalled = self._stalled
+        reply.watcher = self
 
     def run(self, work: Coroutine[Wait, None, None]) -> None:
         """Begin ``work``, which answers the request within the scope of this exchange."""
@@ -141,7 +140,7 @@ class Exchange(Stepped):
         if not (reply.ended or reply.departed):
             _log.error("a request was left without an end of its reply")
             reply.abort()
-        reply.on_departed = reply.on_stalled = None
+        reply.watcher = None
         self._owner.ended(self)
         return handled
 
@@ -162,10 +161,12 @@ class Exchange(Stepped):
             return False
         return True
 
-    def _departed(self) -> None:
+    def departed(self) -> None:
+        """The client has left."""
         self.cut(FailureKind.CLIENT_CLOSED)
 
-    def _stalled(self) -> None:
+    def stalled(self) -> None:
+        """The client takes nothing."""
         self.cut(FailureKind.CLIENT_STALLED)
 
     def cut(self, cause: FailureKind) -> None:

@@ -17,7 +17,7 @@ from nexus.routing.decision import Decision, Refusal
 from nexus.routing.plan import Plan
 
 # Measured with tracemalloc, rounded up.
-_CANDIDATE_BYTES: Final = 1500
+_CANDIDATE_BYTES: Final = 1700
 _SURVIVOR_BYTES: Final = 300
 _OBJECTION_BYTES: Final = 600
 _SOURCE_BYTES: Final = 600
@@ -57,7 +57,7 @@ class TrailPacking:
             else:
                 sources.append(decided.plan)
                 decisions.append(_numbers(decided))
-        if not _are_same(sources, last):
+        if not (len(sources) == len(last) == 1 and sources[0] is last[0]):
             self._last = last = tuple(sources)
         record = (*_outcome(outcome), _needs(trail.needs), decisions)
         try:
@@ -98,15 +98,6 @@ class TrailPacking:
             elif isinstance(source, Decision):
                 weight += _SURVIVOR_BYTES * len(source.survivors) + _OBJECTION_BYTES * len(source.objections)
         return weight
-
-
-def _are_same(sources: list[Source], last: tuple[Source, ...]) -> bool:
-    if len(sources) != len(last):
-        return False
-    for source, other in zip(sources, last, strict=True):  # noqa: SIM110  # a generator costs more than the look
-        if source is not other:
-            return False
-    return True
 
 
 def _is_plain(decision: Decision) -> bool:

@@ -52,9 +52,9 @@ class Relay:
         "_cut_inside",
         "_exchange",
         "_flow",
-        "_kept",
         "_lease",
         "_lines",
+        "_own_lines",
         "_pace",
         "_read_at",
         "_scanner",
@@ -81,13 +81,13 @@ class Relay:
         self._lease = lease
         self._adapter = adapter
         self._clock = clock
+        self._own_lines = lines
         self._lines = lines
         self._sent = body
         self._flow: Flow | None = None
         self._scanner: SseScanner | None = None
         self._body: list[bytes] = []
         self._size = 0
-        self._kept: list[Header] = []
         self._coded = False
         self._cut_inside = False
         self._pace: Pace | None = None
@@ -105,16 +105,15 @@ class Relay:
         self._lease.sent = True
         trail = self._exchange.trail
         trail.sent_seconds = self._clock.now() - trail.turn
-        self._exchange.reply.on_pause = flow.pause
-        self._exchange.reply.on_resume = flow.resume
+        self._exchange.reply.source = flow
 
     def head(self, status: int, headers: list[Header], names: FieldNames) -> None:
         """Choose how the body is judged, by status and content type."""
         self.status = status
         self.headers = headers
-        self._kept, event_stream, coded = read_reply(headers, names)
-        self._coded = coded
-        if event_stream and not coded and status < 300:
+        kept, event_stream, self._coded = read_reply(headers, names)
+        self._lines = kept + self._own_lines
+        if event_stream and not self._coded and status < 300:
             self._scanner = self._exchange.trail.scanner = SseScanner(self._exchange.surface.end)
 
     def data(self, chunk: bytes) -> None:
@@ -167,7 +166,7 @@ class Relay:
 
     def held(self) -> Held:
         """The complete reply that was kept back."""
-        return Held(self.status, self._kept, self._lines, b"".join(self._body))
+        return Held(self.status, self._lines, b"".join(self._body))
 
     def event_prefix(self) -> bytes:
         """What must precede an error event: the end of an event that had to leave in parts."""
@@ -232,10 +231,9 @@ class Relay:
             return
         self.committed = True
         exchange = self._exchange
-        exchange.started_reply(self.status, self._clock.now())
         exchange.bytes_out += len(body)
-        exchange.reply.send(self.status, self._kept, body, self._lines)
-        self._written()
+        exchange.reply.send(self.status, (), body, self._lines)
+        exchange.started_reply(self.status, self._written())
 
     def _too_large_to_hold(self) -> None:
         self._read_at = self._clock.now()
@@ -277,7 +275,7 @@ class Relay:
         reply = self._exchange.reply
         if not reply.started:
             self._exchange.started_reply(self.status, self._clock.now())
-            reply.start(self.status, self._kept, length, self._lines)
+            reply.start(self.status, (), length, self._lines)
 
     def _written(self) -> float:
         """Note that what was read first has left now, and return that moment."""

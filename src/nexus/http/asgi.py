@@ -108,9 +108,7 @@ class _Run:
         self._ended = asyncio.Event()
         self.begun = False
         self.gone = reply.departed
-        reply.on_departed = self._departed
-        reply.on_pause = self._writable.clear
-        reply.on_resume = self._writable.set
+        reply.watcher = reply.source = self
 
     async def receive(self) -> Message:
         """The body, once; then, when there is nobody or nothing left to answer, ``http.disconnect``."""
@@ -181,9 +179,22 @@ class _Run:
         if self.gone:
             raise OSError("the client has left")
 
-    def _departed(self) -> None:
+    def departed(self) -> None:
+        """The client has left: end what the application waits for."""
         self.gone = True
         self._ended.set()
+        self._writable.set()
+
+    def stalled(self) -> None:
+        """The client takes nothing and is cut."""
+        self.departed()
+
+    def pause(self) -> None:
+        """Let the application wait in its next :meth:`send`."""
+        self._writable.clear()
+
+    def resume(self) -> None:
+        """Let it go on."""
         self._writable.set()
 
 

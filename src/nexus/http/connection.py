@@ -59,8 +59,8 @@ class ClientConnection(EndingConnection):
         """See :class:`asyncio.Protocol`."""
         self._writing_paused = False
         if self._phase is REPLY:
-            if self._reply is not None and self._reply.on_resume is not None:
-                self._reply.on_resume()
+            if self._reply is not None and self._reply.source is not None:
+                self._reply.source.resume()
         elif self._phase is IDLE:
             self._rest()
         else:

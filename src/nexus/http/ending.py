@@ -117,8 +117,8 @@ class EndingConnection:
         self._writing_paused = True
         self._taken = self._sent - self._transport.get_write_buffer_size()
         self._expire_in(self._context.limits.write_seconds)
-        if self._reply is not None and self._reply.on_pause is not None:
-            self._reply.on_pause()
+        if self._reply is not None and self._reply.source is not None:
+            self._reply.source.pause()
 
     # What the clock tells, while a reply runs and after the last one.
 
@@ -142,10 +142,10 @@ class EndingConnection:
             self.deadline = now + self._context.limits.write_seconds
             return
         reply = self._reply
-        if reply is not None and reply.on_stalled is not None:
+        if reply is not None and reply.watcher is not None:
             self._reply = None
             reply.departed = True
-            reply.on_stalled()
+            reply.watcher.stalled()
         else:
             self._depart()
         self.cut(reset=False)
@@ -208,8 +208,8 @@ class EndingConnection:
             return False
         self._reply = None
         reply.departed = True
-        if reply.on_departed is not None:
-            reply.on_departed()
+        if reply.watcher is not None:
+            reply.watcher.departed()
         elif reply.task is not None:
             reply.task.cancel()
         return True

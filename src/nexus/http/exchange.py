@@ -70,7 +70,7 @@ class Exchange(Wait):
     def __init__(self, carrier: UpstreamConnection, timeouts: Timeouts, total_at: float) -> None:
         # As ``Wait`` begins, without the call.
         self.ended = False
-        self.on_end = None
+        self.waiter = None
         self._carrier: UpstreamConnection | None = carrier
         self._timeouts = timeouts
         # Seconds that were left to the phase when reading was stopped; None while it goes on.
@@ -135,10 +135,10 @@ class Exchange(Wait):
         self.error = error
         # As ``Wait.end``, without the call.
         self.ended = True
-        on_end = self.on_end
-        if on_end is not None:
-            self.on_end = None
-            on_end()
+        waiter = self.waiter
+        if waiter is not None:
+            self.waiter = None
+            waiter.step()
 
 
 Flow = Exchange

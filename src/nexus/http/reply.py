@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from nexus.http.request import HTTP10, HTTP11, Request
 from nexus.protocol.headers import Header
@@ -27,6 +27,30 @@ def status_line(status: int) -> bytes:
     return f"HTTP/1.1 {status} {phrase}\r\n".encode("ascii")
 
 
+class Watcher(Protocol):
+    """Wants to know of a client that leaves before its reply has ended."""
+
+    def departed(self) -> None:
+        """Called once."""
+        ...
+
+    def stalled(self) -> None:
+        """Called in its place when the client took nothing for ``write_seconds``; it is cut right after."""
+        ...
+
+
+class Source(Protocol):
+    """Where what is written comes from."""
+
+    def pause(self) -> None:
+        """Called when nothing more should be written for now."""
+        ...
+
+    def resume(self) -> None:
+        """Called when writing may go on."""
+        ...
+
+
 class Reply:
     """Answers one request, once: either :meth:`send`, or :meth:`start`, :meth:`write`, :meth:`end`.
 
@@ -43,12 +67,8 @@ class Reply:
         started: :meth:`start` or :meth:`send` was called; it is too late for another status.
         ended: the reply is complete or was aborted.
         departed: the client left, or was cut because it took nothing.
-        on_departed: called once when the client leaves before the reply has ended. Without it,
-            the handler's task is cancelled.
-        on_pause: called when so much is unsent that nothing more should be written for now.
-        on_resume: called when writing may go on.
-        on_stalled: called, in place of ``on_departed``, when the client took nothing for
-            ``write_seconds``; the connection is cut right after.
+        watcher: told when the client leaves. Without one, the handler's task is cancelled.
+        source: stopped while so much is unsent that nothing more should be written.
     """
 
     __slots__ = (
@@ -63,12 +83,10 @@ class Reply:
         "departed",
         "ended",
         "keep_alive",
-        "on_departed",
-        "on_pause",
-        "on_resume",
-        "on_stalled",
+        "source",
         "started",
         "task",
+        "watcher",
     )
 
     def __init__(self, wire: ClientConnection, shared: ServerContext, request: Request) -> None:
@@ -81,10 +99,8 @@ class Reply:
         self.departed = False
         self.keep_alive = request.keep_alive
         self.task: asyncio.Task[None] | None = None
-        self.on_departed: Callable[[], None] | None = None
-        self.on_pause: Callable[[], None] | None = None
-        self.on_resume: Callable[[], None] | None = None
-        self.on_stalled: Callable[[], None] | None = None
+        self.watcher: Watcher | None = None
+        self.source: Source | None = None
 
     def send(self, status: int, headers: Sequence[Header], body: bytes, lines: bytes = b"") -> None:
         """Send the whole reply in one write.

@@ -6,7 +6,6 @@ that no backend has never become labels, so that clients cannot make series.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterator
 from typing import Final
 
@@ -24,7 +23,7 @@ from nexus.observe.genai import GenAiMetrics
 from nexus.observe.histogram import Histogram
 from nexus.observe.page import pieces
 from nexus.observe.series import MAX_SERIES, OTHER, SeriesBound, Tally
-from nexus.observe.served import DURATION_BUCKETS, FIRST_BYTE_BUCKETS, ServedPairs
+from nexus.observe.served import ServedPairs
 from nexus.observe.surroundings import Sources, Surroundings
 
 UNKNOWN: Final = "unknown"
@@ -79,19 +78,14 @@ class RequestMetrics:
         served = self._served.pairs.get(pair)
         if served is None:
             served = self._served.begin(pair)
-        status, seconds = outcome.status, outcome.seconds
+        status = outcome.status
         if status in served.statuses:
             served.statuses[status] += 1
         else:
             self._served.begin_status(served, status)
-        histogram = served.duration
-        histogram.counts[bisect_left(DURATION_BUCKETS, seconds)] += 1
-        histogram.total += seconds
-        first_byte = outcome.first_byte_seconds
-        if first_byte is not None:
-            histogram = served.first_byte
-            histogram.counts[bisect_left(FIRST_BYTE_BUCKETS, first_byte)] += 1
-            histogram.total += first_byte
+        served.duration.add(outcome.seconds)
+        if outcome.first_byte_seconds is not None:
+            served.first_byte.add(outcome.first_byte_seconds)
         usage, completion = outcome.usage, None
         if usage is not None:
             completion = usage.completion_tokens
@@ -105,15 +99,10 @@ class RequestMetrics:
 
     def _observe_work(self, outcome: Outcome, model: str) -> None:
         """Count what Nexus did for it."""
-        decision, overhead = outcome.decision_seconds, outcome.overhead_seconds
-        if decision:
-            histogram = self._decision
-            histogram.counts[bisect_left(DECISION_BUCKETS, decision)] += 1
-            histogram.total += decision
-        if overhead is not None:
-            histogram = self._overhead
-            histogram.counts[bisect_left(OVERHEAD_BUCKETS, overhead)] += 1
-            histogram.total += overhead
+        if outcome.decision_seconds:
+            self._decision.add(outcome.decision_seconds)
+        if outcome.overhead_seconds is not None:
+            self._overhead.add(outcome.overhead_seconds)
         failure = None
         for attempt in outcome.attempts:
             failure = attempt.failure

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from operator import add
 from typing import Final
 
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
@@ -56,8 +55,7 @@ class Served:
         """Count the times between the chunks of one stream."""
         if self.gaps is None:
             self.gaps = Histogram(GAP_BUCKETS)
-        self.gaps.counts = list(map(add, self.gaps.counts, gaps.counts))
-        self.gaps.total += gaps.seconds
+        self.gaps.merge(gaps.counts, gaps.seconds)
 
     def tokens(self) -> Iterator[tuple[str, int]]:
         """Yield kinds of tokens of which there were any."""

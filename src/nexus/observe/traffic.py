@@ -10,9 +10,8 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Final
 
-import msgspec
-
 from nexus.domain import Outcome
+from nexus.observe.traffic_rows import Bucket, TrafficRow
 
 BUCKET_SECONDS: Final = 10
 BUCKETS: Final = 360
@@ -20,36 +19,6 @@ ROWS_MAX: Final = 200
 """Of one bucket; what is beyond is counted under ``OTHER``."""
 OTHER: Final = "other"
 SAMPLES: Final = 256
-
-
-class TrafficRow(msgspec.Struct, gc=False):
-    """What one (model, backend) did within one bucket.
-
-    Attributes:
-        model: the id that served, or the first that the asked name stands for; empty for names
-            that no backend has had.
-        backend: who answered last, or empty.
-        requests, errors: ended ones, and those of them that failed (see :func:`failed`).
-        prompt_tokens, completion_tokens: as backends counted, else by the events of the stream.
-        first_byte_sum, first_byte_count: seconds to the first byte, and how many are summed.
-    """
-
-    model: str
-    backend: str
-    requests: int = 0
-    errors: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    first_byte_sum: float = 0.0
-    first_byte_count: int = 0
-
-
-class Bucket(msgspec.Struct, gc=False):
-    """What ended within ``seconds`` from ``at`` (Unix seconds) on."""
-
-    at: float
-    seconds: int
-    rows: list[TrafficRow]
 
 
 class BackendTotals:
@@ -69,6 +38,37 @@ class BackendTotals:
         self.first_bytes: deque[float] = deque(maxlen=SAMPLES)
 
 
+class _Counts:
+    """A row that grows, see :class:`TrafficRow`."""
+
+    __slots__ = (
+        "completion_tokens",
+        "errors",
+        "first_byte_count",
+        "first_byte_sum",
+        "prompt_tokens",
+        "requests",
+    )
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self.errors = 0
+        self.prompt_tokens = 0
+        self.completion_tokens = 0
+        self.first_byte_sum = 0.0
+        self.first_byte_count = 0
+
+
+class _Bucket:
+    """What ended from ``at`` (Unix seconds) on, by model and backend."""
+
+    __slots__ = ("at", "rows")
+
+    def __init__(self, at: float) -> None:
+        self.at = at
+        self.rows: dict[tuple[str, str], _Counts] = {}
+
+
 class Traffic:
     """Counts outcomes in buckets of ten seconds.
 
@@ -82,8 +82,8 @@ class Traffic:
 
     def __init__(self, wall: Callable[[], float]) -> None:
         self._wall = wall
-        self._buckets: deque[Bucket] = deque(maxlen=BUCKETS)
-        self._rows: dict[tuple[str, str], TrafficRow] = {}
+        self._buckets: deque[_Bucket] = deque(maxlen=BUCKETS)
+        self._rows: dict[tuple[str, str], _Counts] = {}
         self._until = 0.0
         self.ended = 0
         self.backends: dict[str, BackendTotals] = {}
@@ -125,7 +125,7 @@ class Traffic:
         """Return the buckets of the last hour in which something ended, oldest first."""
         now = self._wall()
         oldest = now - BUCKETS * BUCKET_SECONDS
-        return [bucket for bucket in self._buckets if bucket.at >= oldest and bucket.rows]
+        return [_shown(bucket) for bucket in self._buckets if bucket.at >= oldest and bucket.rows]
 
     def finished(self, after: float) -> list[Bucket]:
         """Return buckets that began after ``after`` and in which nothing ends any more."""
@@ -139,20 +139,34 @@ class Traffic:
             del self.backends[name]
 
     def _begin(self, now: float) -> None:
-        at = now // BUCKET_SECONDS * BUCKET_SECONDS
-        self._rows = {}
-        self._until = at + BUCKET_SECONDS
-        self._buckets.append(Bucket(at, BUCKET_SECONDS, []))
+        bucket = _Bucket(now // BUCKET_SECONDS * BUCKET_SECONDS)
+        self._rows = bucket.rows
+        self._until = bucket.at + BUCKET_SECONDS
+        self._buckets.append(bucket)
 
-    def _row(self, model: str, backend: str) -> TrafficRow:
-        key = (model, backend)
-        if len(self._rows) >= ROWS_MAX:
-            key = (OTHER, OTHER)
-            if key in self._rows:
-                return self._rows[key]
-        row = self._rows[key] = TrafficRow(*key)
-        self._buckets[-1].rows.append(row)
+    def _row(self, model: str, backend: str) -> _Counts:
+        key = (model, backend) if len(self._rows) < ROWS_MAX else (OTHER, OTHER)
+        row = self._rows.get(key)
+        if row is None:
+            row = self._rows[key] = _Counts()
         return row
+
+
+def _shown(bucket: _Bucket) -> Bucket:
+    rows = [
+        TrafficRow(
+            model,
+            backend,
+            row.requests,
+            row.errors,
+            row.prompt_tokens,
+            row.completion_tokens,
+            row.first_byte_sum,
+            row.first_byte_count,
+        )
+        for (model, backend), row in bucket.rows.items()
+    ]
+    return Bucket(bucket.at, BUCKET_SECONDS, rows)
 
 
 def failed(outcome: Outcome) -> bool:

@@ -103,7 +103,7 @@ class FieldNames(msgspec.Struct, frozen=True, eq=False):
     type_at: int
     coding_at: int
     lasting: bool
-    told: tuple[list[Header], bool, bool] | None = None
+    told: tuple[bytes, bool, bool] | None = None
 
 
 NO_NAMES: Final = FieldNames([], (), (), -1, -1, lasting=False)
@@ -130,7 +130,7 @@ def field_names(names: tuple[bytes, ...]) -> FieldNames:
     )
 
 
-def read_reply(headers: Sequence[Header], names: FieldNames) -> tuple[list[Header], bool, bool]:
+def read_reply(headers: Sequence[Header], names: FieldNames) -> tuple[bytes, bool, bool]:
     """Read a backend's reply headers once, for all that its relay asks.
 
     Left out of what the client gets are hop-by-hop headers and those named in ``Connection``
@@ -143,8 +143,8 @@ def read_reply(headers: Sequence[Header], names: FieldNames) -> tuple[list[Heade
         names: theirs.
 
     Returns:
-        The headers that the client gets, in order; whether the body is a stream of server-sent
-        events; whether it is in a content coding other than identity.
+        The headers that the client gets, in order, as lines ready to be sent; whether the body is a
+        stream of server-sent events; whether it is in a content coding other than identity.
     """
     if names.told is not None:
         return names.told
@@ -166,7 +166,7 @@ def read_reply(headers: Sequence[Header], names: FieldNames) -> tuple[list[Heade
         event_stream = media_type(kind) == b"text/event-stream"
     if names.coding_at >= 0:
         coded = headers[names.coding_at][1].strip().lower() not in _NO_CODING
-    return kept, event_stream, coded
+    return lines_of(kept), event_stream, coded
 
 
 def request_id(candidate: bytes | None, make: Callable[[], str]) -> str:

@@ -34,6 +34,7 @@ class Lease:
         candidate: what is leased.
         now: tells monotonic seconds.
         turns: numbers the leases of a registry.
+        at: when it begins, in monotonic seconds, if whoever enters it has just asked.
 
     Law: the count goes up on entry and down on exit, on every way out, and nowhere else. The
     lease holds the counters themselves, so a backend removed meanwhile is neither missed nor
@@ -48,6 +49,7 @@ class Lease:
     """
 
     __slots__ = (
+        "_at",
         "_now",
         "_said",
         "_started",
@@ -63,8 +65,15 @@ class Lease:
 
     attempt: Attempt
 
-    def __init__(self, candidate: Candidate, now: Callable[[], float], turns: Iterator[int]) -> None:
+    def __init__(
+        self,
+        candidate: Candidate,
+        now: Callable[[], float],
+        turns: Iterator[int],
+        at: float | None = None,
+    ) -> None:
         self.candidate = candidate
+        self._at = at
         self.sent = False
         self.first_byte_at: float | None = None
         self.status: int | None = None
@@ -112,7 +121,7 @@ class Lease:
         stats.in_flight += 1
         stats.attempts += 1
         stats.turn = next(self._turns)
-        self._started = self._now()
+        self._started = self._now() if self._at is None else self._at
         return self
 
     def __exit__(

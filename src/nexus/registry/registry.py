@@ -218,9 +218,9 @@ class Registry:
         """Wait for the oldest wish and take it. For one consumer."""
         return await self._wishes.get()
 
-    def lease(self, candidate: Candidate) -> Lease:
-        """Return the scope of one attempt on ``candidate``."""
-        return Lease(candidate, self._now, self._turns)
+    def lease(self, candidate: Candidate, at: float | None = None) -> Lease:
+        """Return the scope of one attempt on ``candidate``, which begins ``at`` a moment just read."""
+        return Lease(candidate, self._now, self._turns, at)
 
     def rest(self, candidate: Candidate, now: float, cause: str) -> None:
         """Rank the pair last for a moment."""

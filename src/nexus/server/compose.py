@@ -19,6 +19,7 @@ from nexus.gateway.dispatch import Dispatcher
 from nexus.gateway.endpoints import Gateway
 from nexus.gateway.exchanges import Exchanges
 from nexus.gateway.pages import Pages
+from nexus.gateway.request_ids import RequestIds
 from nexus.gateway.tracing import export_last
 from nexus.gateway.upstream_request import Targets
 from nexus.http.client import HttpClient
@@ -286,12 +287,9 @@ class Nexus:
             state=self.lifecycle,
             clock=self._clock,
             watch=self._watch,
-            make_id=self._request_id,
+            make_id=RequestIds(self._rng).make,
             base_url=lambda: self.base_url,
             admin=self.administration.app,
             tracer=self.tracer,
             site=self.administration.site,
         )
-
-    def _request_id(self) -> str:
-        return self._rng.getrandbits(96).to_bytes(12, "big").hex()
