@@ -108,8 +108,8 @@ async def test_decisions_explain_the_same_when_they_were_packed(fleet: FakeFleet
         publish(outcome, trail)
 
     gateway.nexus.exchanges._publish = check
-    for _ in range(4):
-        await gateway.chat("m")
+    for stream in (False, True, False, True):
+        await gateway.chat("m", stream=stream)
     for backend in plain:
         backend.always(testing.Status(500))
     await gateway.chat("m")

@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from nexus.domain import Attempt, FailureKind, Gaps, Outcome, Requirements, RouteReason, Usage
+from nexus.gateway.packed_success import FIELDS, numbers_of, success_of
 from nexus.gateway.trail import Trail
 from nexus.routing.decision import Decision, Refusal
 from nexus.routing.plan import Plan
@@ -47,24 +48,23 @@ class TrailPacking:
 
     def pack(self, outcome: Outcome, trail: Trail) -> tuple[bytes, tuple[Source, ...]]:
         """Return everything that is a name or a number, and the rest."""
-        last = self._last
+        last, made = self._last, trail.decisions
+        if len(made) == 1 and isinstance(only := made[0], Decision) and _is_plain(only):
+            numbers = numbers_of(outcome, trail, only)
+            if numbers is not None:
+                if len(last) != 1 or last[0] is not only.plan:
+                    self._last = last = (only.plan,)
+                return _packed(numbers), last
         sources: list[Source] = []
         decisions: list[tuple[Any, ...] | None] = []
-        for decided in trail.decisions:
+        for decided in made:
             if isinstance(decided, Refusal) or not _is_plain(decided):
                 sources.append(decided)
                 decisions.append(None)
             else:
                 sources.append(decided.plan)
                 decisions.append(_numbers(decided))
-        if not (len(sources) == len(last) == 1 and sources[0] is last[0]):
-            self._last = last = tuple(sources)
-        record = (*_outcome(outcome), _needs(trail.needs), decisions)
-        try:
-            return _encode(record), last
-        except (UnicodeEncodeError, OverflowError):
-            # Backends can send numbers and halves of characters that only Python knows.
-            return pickle.dumps(record, _PICKLE_PROTOCOL), last
+        return _packed((*_outcome(outcome), _needs(trail.needs), decisions)), tuple(sources)
 
     @staticmethod
     def unpack(data: bytes, sources: tuple[Source, ...]) -> tuple[Outcome, Trail]:
@@ -72,6 +72,8 @@ class TrailPacking:
         pickled = data[0] == _PICKLED
         # Lists as the one has them; the other would keep tuples as tuples.
         record: list[Any] = _lists(pickle.loads(data)) if pickled else _decode(data)  # noqa: S301  # our own
+        if len(record) == FIELDS and isinstance(plan := sources[0], Plan):
+            return success_of(record, plan)
         decisions, needs = record.pop(), record.pop()
         trail = Trail()
         requested = ""
@@ -100,6 +102,14 @@ class TrailPacking:
         return weight
 
 
+def _packed(record: tuple[Any, ...]) -> bytes:
+    try:
+        return _encode(record)
+    except (UnicodeEncodeError, OverflowError):
+        # Backends can send numbers and halves of characters that only Python knows.
+        return pickle.dumps(record, _PICKLE_PROTOCOL)
+
+
 def _is_plain(decision: Decision) -> bool:
     """Tell whether nobody was left out but by the plan."""
     return decision.survivors is decision.step.admitted and not decision.objections and not decision.tried
@@ -107,17 +117,22 @@ def _is_plain(decision: Decision) -> bool:
 
 def _numbers(decision: Decision) -> tuple[Any, ...]:
     step = decision.plan.steps.index(decision.step) if decision.fallback else 0
-    return (step, str(decision.reason), decision.order, decision.costs, decision.loads, decision.tiers)
+    # fmt: off
+    return (
+        step, str(decision.reason), decision.order, decision.costs, decision.in_flight, decision.first_bytes,
+        decision.tiers,
+    )
+    # fmt: on
 
 
 def _decision(plan: Plan, requested: str, numbers: list[Any]) -> Decision:
-    at, reason, order, costs, loads, tiers = numbers
+    at, reason, order, costs, in_flight, first_bytes, tiers = numbers
     step = plan.steps[at]
     first = costs.index(min(costs)) if order is None else order[0]
     # fmt: off
     return Decision(
         step.admitted[first], requested, step.model, at > 0, plan.pinned, RouteReason(reason), step.admitted,
-        order, costs, plan, step, [tuple(load) for load in loads], tiers, (), frozenset(),
+        order, costs, plan, step, in_flight, first_bytes, tiers, (), frozenset(),
     )
     # fmt: on
 

@@ -20,7 +20,6 @@ MISSES: Final = 8
 
 _END: Final = b"\r\n\r\n"
 _LINE: Final = b"\r\n"
-_MOST_DIGITS: Final = 18
 _DATE_LENGTH: Final = 29
 # RFC 9110 5.6.7; what comes under the name of Date goes no further than this.
 _DATE: Final = re.compile(rb"[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT")
@@ -72,7 +71,7 @@ class KnownReply(msgspec.Struct):
             if data[:start] != self.before or data[stop:body_at] != self.after:
                 return None
         digits, body = data[start:stop], data[body_at:]
-        if not digits.isdigit() or len(digits) > _MOST_DIGITS or int(digits) != len(body):
+        if digits != b"%d" % len(body):
             return None
         headers = self.headers.copy()
         headers[self.length_at] = (self.length_name, digits)

@@ -26,7 +26,7 @@ class Decision(msgspec.Struct, frozen=True, eq=False, gc=False):
             the costs say it, and of equal ones behind it the earlier registered comes first.
         costs: the strategy's figure for each survivor, lower is better.
         plan, step: what decisions of this kind have in common, and the model of it that serves.
-        loads: requests in flight and average time to first byte of each survivor, as they were.
+        in_flight, first_bytes: requests and average seconds to the first byte of each survivor, as they were.
         tiers: for each survivor 2 when it rests, and 1 more when it is not known to do all that is
             needed; ``None`` when all are 0.
         objections: what live rules have against the others.
@@ -44,7 +44,8 @@ class Decision(msgspec.Struct, frozen=True, eq=False, gc=False):
     costs: Sequence[float]
     plan: Plan
     step: Step
-    loads: Sequence[tuple[int, float | None]]
+    in_flight: Sequence[int]
+    first_bytes: Sequence[float | None]
     tiers: Sequence[int] | None
     objections: Sequence[Objection]
     tried: frozenset[str]

@@ -55,7 +55,7 @@ def _ranked(decision: Decision) -> Iterator[Consideration]:
     weights = rules.weights if rules.strategy is Strategy.SMART else None
     for rank, at in enumerate(decision.places(), 1):
         candidate = decision.survivors[at]
-        in_flight, first_byte = decision.loads[at]
+        in_flight, first_byte = decision.in_flight[at], decision.first_bytes[at]
         tier = decision.tiers[at] if decision.tiers is not None else 0
         score = -decision.costs[at]
         yield replace(

@@ -73,6 +73,7 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
         live: those of them that judge each request by itself.
         ranking: the strategy.
         rules: the configuration that it follows.
+        needs: of the first request of this kind; others differ in lengths and numbers.
     """
 
     resolution: Resolution
@@ -82,6 +83,7 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
     live: tuple[LivePolicy, ...]
     ranking: Ranking
     rules: RoutingRules
+    needs: Requirements
 
 
 def plan_of(snapshot: Snapshot, needs: Requirements, policies: Sequence[Policy]) -> Plan:
@@ -142,6 +144,7 @@ def _make(snapshot: Snapshot, needs: Requirements, policies: Sequence[Policy]) -
         live=tuple(live),
         ranking=STRATEGIES[snapshot.rules.strategy](snapshot.rules.weights),
         rules=snapshot.rules,
+        needs=needs,
     )
 
 

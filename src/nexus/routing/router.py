@@ -76,12 +76,13 @@ def decide(
             reason = _CAPABILITY_MATCH if not tried else _FAILOVER
             if first.priority > step.preferred and not tried:
                 reason = _reason(first, survivors, rejected)
-            loads = [(candidate.load.in_flight, candidate.stats.first_byte) for candidate in survivors]
+            in_flight = [candidate.load.in_flight for candidate in survivors]
+            first_bytes = [candidate.stats.first_byte for candidate in survivors]
             fallback = step is not plan.steps[0]
             # fmt: off
             return Decision(
                 first, requirements.model, step.model, fallback, plan.pinned, reason, survivors, order, costs,
-                plan, step, loads, tiers, rejected, tried,
+                plan, step, in_flight, first_bytes, tiers, rejected, tried,
             )
             # fmt: on
     context = judge_context(requirements, now)
