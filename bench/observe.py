@@ -17,8 +17,6 @@ import time
 from collections.abc import Callable
 from random import Random
 
-import msgspec
-
 from nexus.domain import (
     Attempt,
     BackendSpec,
@@ -32,6 +30,7 @@ from nexus.domain import (
     Requirements,
     RouteReason,
     Usage,
+    replace,
 )
 from nexus.gateway.packing import TrailPacking
 from nexus.gateway.trail import Trail
@@ -65,10 +64,10 @@ PLAIN = Outcome(
     decision_seconds=0.000012,
     overhead_seconds=0.00021,
 )
-STREAM = msgspec.structs.replace(
+STREAM = replace(
     PLAIN, streamed=True, delta_events=63, gaps=Gaps([0, 0, 0, 40, 20, 3, 0, 0, 0, 0, 0, 0, 0, 0], 0.77)
 )
-FAILED_OVER = msgspec.structs.replace(
+FAILED_OVER = replace(
     PLAIN,
     attempts=(Attempt("b0", "b0", "llama3", FailureKind.BUSY, 503, "busy", sent=True), *PLAIN.attempts),
     route_reason=RouteReason.FAILOVER,

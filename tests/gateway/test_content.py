@@ -10,7 +10,6 @@ import pytest
 from tests.support.gateway import Serve, backend_toml
 
 from nexus.gateway.content import Said
-from nexus.gateway.relay import Relay
 from nexus.protocol.words import answered, streamed
 from nexus.testing import ErrorEventFirst, FakeFleet, FakeModel
 
@@ -65,6 +64,6 @@ async def test_off_nothing_of_it_exists(
     await gateway.chat(stream=True)
     await gateway.outcome()
     assert lines(caplog) == []
-    assert gateway.nexus.dispatcher.relay is Relay
+    assert gateway.nexus.dispatcher.make_relay is None
     assert gateway.nexus.exchanges.also == ()
     assert not [one for one in gc.get_objects() if isinstance(one, Said)]

@@ -16,7 +16,6 @@ from nexus.gateway.relay import Relay
 from nexus.observe.events import EventLog
 from nexus.protocol.words import answered, asked, streamed
 from nexus.registry.lease import Lease
-from nexus.tasks import Clock
 
 
 class Said:
@@ -63,11 +62,11 @@ class RecordingRelay(Relay):
         exchange: Exchange,
         lease: Lease,
         adapter: Adapter,
-        clock: Clock,
+        now: Callable[[], float],
         lines: bytes,
         body: bytes,
     ) -> None:
-        super().__init__(exchange, lease, adapter, clock, lines, body)
+        super().__init__(exchange, lease, adapter, now, lines, body)
         self._said = exchange.said = Said(most_bytes)
 
     def _write(self, data: bytes) -> None:

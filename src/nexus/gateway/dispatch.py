@@ -50,18 +50,19 @@ class Dispatcher:
         clock, rng: injected time and randomness.
 
     Attributes:
-        relay: makes what receives an attempt's reply.
+        make_relay: makes what receives an attempt's reply, where that is not a plain relay.
     """
 
     __slots__ = (
         "_client",
         "_clock",
         "_consequences",
+        "_now",
         "_registry",
         "_rng",
         "_targets",
         "_timeouts",
-        "relay",
+        "make_relay",
     )
 
     def __init__(
@@ -78,9 +79,10 @@ class Dispatcher:
         self._targets = targets
         self._timeouts = timeouts
         self._clock = clock
+        self._now = clock.now
         self._rng = rng
         self._consequences = Consequences(registry, clock)
-        self.relay: Callable[..., Relay] = Relay
+        self.make_relay: Callable[..., Relay] | None = None
 
     def set_timeouts(self, timeouts: Timeouts) -> None:
         """Give attempts that begin from now on other time limits."""
@@ -97,13 +99,13 @@ class Dispatcher:
         held: Held | None = None
         trail = exchange.trail
         trail.needs = requirements
-        now = self._clock.now()
+        now = self._now()
         trail.read_seconds = now - exchange.started
         while True:
             snapshot = self._registry.snapshot
             trail.turn = now
             decision = decide(snapshot, requirements, now, self._rng, tried)
-            decided = self._clock.now()
+            decided = self._now()
             trail.decision_seconds += decided - now
             trail.decisions.append(decision)
             if isinstance(decision, Refusal):
@@ -125,7 +127,7 @@ class Dispatcher:
             if not again or exchange.reply.started:
                 self._give_up(exchange, held, None)
                 return
-            now = self._clock.now()
+            now = self._now()
 
     async def _attempt(
         self,
@@ -143,7 +145,11 @@ class Dispatcher:
         request = target.request(exchange.request, exchange.request_id, body, exchange.trail.trace)
         lease = self._registry.lease(candidate, now)
         lines = attempt_lines(target.named, decision, exchange)
-        relay = self.relay(exchange, lease, target.adapter, self._clock, lines, body)
+        make = self.make_relay
+        if make is None:
+            relay = Relay(exchange, lease, target.adapter, self._now, lines, body)
+        else:
+            relay = make(exchange, lease, target.adapter, self._now, lines, body)
         try:
             with lease:
                 try:
@@ -195,7 +201,7 @@ class Dispatcher:
 
     def _give_up(self, exchange: Exchange, held: Held | None, refusal: RequestError | None) -> None:
         if held is not None and not exchange.reply.started:
-            exchange.started_reply(held.status, self._clock.now())
+            exchange.started_reply(held.status, self._now())
             exchange.bytes_out += len(held.body)
             exchange.reply.send(held.status, (), held.body, held.lines)
             return

@@ -27,10 +27,10 @@ class Exchanges:
         also: who wants the exchange itself, too: nobody, unless content is logged or requests are traced.
     """
 
-    __slots__ = ("_clock", "_publish", "also", "running")
+    __slots__ = ("_now", "_publish", "also", "running")
 
     def __init__(self, clock: Clock, publish: Callable[[Outcome, Trail], None]) -> None:
-        self._clock = clock
+        self._now = clock.now
         self._publish = publish
         self.running: set[Exchange] = set()
         self.also: tuple[Callable[[Outcome, Exchange], None], ...] = ()
@@ -39,7 +39,7 @@ class Exchanges:
         """Publish the one outcome of an exchange that was left."""
         self.running.discard(exchange)
         try:
-            ended = summary.outcome(exchange, self._clock.now())
+            ended = summary.outcome(exchange, self._now())
             exchange.trail.scanner = None
             self._publish(ended, exchange.trail)
             for listener in self.also:

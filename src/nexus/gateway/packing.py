@@ -52,9 +52,9 @@ class TrailPacking:
         if len(made) == 1 and isinstance(only := made[0], Decision) and _is_plain(only):
             numbers = numbers_of(outcome, trail, only)
             if numbers is not None:
-                if len(last) != 1 or last[0] is not only.plan:
-                    self._last = last = (only.plan,)
-                return _packed(numbers), last
+                if not last or last[0] is not only.plan:
+                    self._last = (only.plan,)
+                return _packed(numbers), self._last
         sources: list[Source] = []
         decisions: list[tuple[Any, ...] | None] = []
         for decided in made:

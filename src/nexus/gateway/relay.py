@@ -7,6 +7,7 @@ failure is only noted, so that another backend may be tried.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from nexus.backends.base import Adapter, ErrorReading
@@ -20,7 +21,6 @@ from nexus.protocol.headers import FieldNames, Header, find, read_reply
 from nexus.protocol.sse import SseScanner
 from nexus.protocol.surfaces import StreamEnd
 from nexus.registry.lease import Lease
-from nexus.tasks import Clock
 
 HOLD_BYTES: Final = 64 * 1024
 _CLOSING_EVENT: Final = frozenset({StreamEnd.RESPONSES, StreamEnd.MESSAGES})
@@ -33,7 +33,7 @@ class Relay:
         exchange: the client's side.
         lease: the attempt's scope.
         adapter: reads the backend's errors.
-        clock: for the first byte.
+        now: tells monotonic seconds.
         lines: ``X-Nexus-*`` headers of this attempt, ready to be sent.
         body: what went upstream: words that a backend repeats from it teach nothing.
 
@@ -47,13 +47,13 @@ class Relay:
     __slots__ = (
         "_adapter",
         "_body",
-        "_clock",
         "_coded",
         "_cut_inside",
         "_exchange",
         "_flow",
         "_lease",
         "_lines",
+        "_now",
         "_own_lines",
         "_pace",
         "_read_at",
@@ -73,14 +73,14 @@ class Relay:
         exchange: Exchange,
         lease: Lease,
         adapter: Adapter,
-        clock: Clock,
+        now: Callable[[], float],
         lines: bytes,
         body: bytes,
     ) -> None:
         self._exchange = exchange
         self._lease = lease
         self._adapter = adapter
-        self._clock = clock
+        self._now = now
         self._own_lines = lines
         self._lines = lines
         self._sent = body
@@ -104,7 +104,7 @@ class Relay:
         self._flow = flow
         self._lease.sent = True
         trail = self._exchange.trail
-        trail.sent_seconds = self._clock.now() - trail.turn
+        trail.sent_seconds = self._now() - trail.turn
         self._exchange.reply.source = flow
 
     def head(self, status: int, headers: list[Header], names: FieldNames) -> None:
@@ -141,7 +141,7 @@ class Relay:
             self._exchange.reply.end()
         elif self.status < 300:
             if len(self._body) > 1:
-                self._read_at = self._clock.now()
+                self._read_at = self._now()
             self._complete_body(b"".join(self._body))
         else:
             self._note_error(b"".join(self._body))
@@ -178,7 +178,7 @@ class Relay:
         if self.committed:
             if ready:
                 if self._pace is not None:
-                    self._pace.tick(self._clock.now())
+                    self._pace.tick(self._now())
                 self._write(ready)
             return
         if ready:
@@ -236,7 +236,7 @@ class Relay:
         exchange.started_reply(self.status, self._written())
 
     def _too_large_to_hold(self) -> None:
-        self._read_at = self._clock.now()
+        self._read_at = self._now()
         if self.status >= 300:
             body = b"".join(self._body)
             self._note_error(body)
@@ -266,7 +266,7 @@ class Relay:
             self._flow.finish()
 
     def _first_byte(self) -> None:
-        self._lease.first_byte_at = self._read_at = self._clock.now()
+        self._lease.first_byte_at = self._read_at = self._now()
         if self._flow is not None:
             self._flow.first_byte()
 
@@ -274,12 +274,12 @@ class Relay:
         self.committed = True
         reply = self._exchange.reply
         if not reply.started:
-            self._exchange.started_reply(self.status, self._clock.now())
+            self._exchange.started_reply(self.status, self._now())
             reply.start(self.status, (), length, self._lines)
 
     def _written(self) -> float:
         """Note that what was read first has left now, and return that moment."""
-        now = self._clock.now()
+        now = self._now()
         self._exchange.trail.relayed_seconds = now - self._read_at
         return now
 

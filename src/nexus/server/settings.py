@@ -15,7 +15,6 @@ from nexus.gateway.dispatch import Dispatcher
 from nexus.gateway.doors import Doors
 from nexus.gateway.endpoints import GatewaySettings
 from nexus.gateway.exchanges import Exchanges
-from nexus.gateway.relay import Relay
 from nexus.gateway.tracing import TraceLog
 from nexus.http.client import Timeouts
 from nexus.http.limits import ServerLimits, UpstreamLimits
@@ -105,9 +104,9 @@ def tell(loaded: Loaded, dispatcher: Dispatcher, exchanges: Exchanges, tracer: T
     traces = () if tracer is None else (TraceLog(tracer).observe,)
     if section.enable_content_logging:
         content = ContentLog(section.content_bytes)
-        dispatcher.relay, exchanges.also = content.relay, (content.observe, *traces)
+        dispatcher.make_relay, exchanges.also = content.relay, (content.observe, *traces)
     else:
-        dispatcher.relay, exchanges.also = Relay, traces
+        dispatcher.make_relay, exchanges.also = None, traces
 
 
 def tracer(loaded: Loaded, environ: Mapping[str, str], rng: random.Random, mask: Mask) -> Tracer | None:
