@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import errno
+import os
+import resource
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import pytest
 from tests.http.peers import bench, deaf, on_both_loops, peer, replies, sockets, until
@@ -14,7 +16,6 @@ from nexus.domain import Origin
 from nexus.errors import ConnectRefused, ConnectTimeout
 from nexus.http.client import Timeouts
 from nexus.http.resolve import Address, SystemResolver, interleave
-from nexus.http.sockets import OpenSockets
 from nexus.tasks import TaskOwner
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
@@ -171,14 +172,22 @@ async def test_cancelling_a_race_closes_every_runner() -> None:
 
 
 @on_both_loops
-async def test_a_machine_out_of_files_does_not_blame_the_backend(monkeypatch: pytest.MonkeyPatch) -> None:
-    def exhausted(_: OpenSockets, _family: int) -> socket.socket:
-        raise OSError(errno.EMFILE, "Too many open files")
-
+async def test_a_machine_out_of_files_does_not_blame_the_backend() -> None:
     async with bench(resolver=Fixed(v4("127.0.0.1", 1))) as b:
-        monkeypatch.setattr(OpenSockets, "open", exhausted)
-        with pytest.raises(ConnectTimeout, match="Too many open files"):
+        with no_more_files(), pytest.raises(ConnectTimeout, match="Too many open files"):
             await b.post(Origin("http", "name", 80))
+
+
+@contextmanager
+def no_more_files() -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest = os.dup(0)
+    os.close(lowest)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @on_both_loops
