@@ -31,6 +31,8 @@ _KEYWORDS: Final = frozenset({_FROZEN, "eq", "gc", "cache_hash"})
 _GENERATED: Final = frozenset(
     {"__init__", "__post_init__", "__eq__", "__ne__", "__hash__", "__replace__", "__reduce__"}
 )
+# Calls that may as well be made twice.
+_CHANGE_NOTHING: Final = frozenset({"len", "find", "end"})
 _EMPTY_MAKERS: Final = frozenset({"dict", "list", "set"})
 _NAMES: Final = "from typing import Any as _Any, ClassVar as _ClassVar, Final as _Final, final as _final"
 
@@ -53,6 +55,7 @@ def convert(source: str, name: str) -> str:
     lines = source.split("\n")
     structs = _structs(tree)
     _refuse_starred_super(tree, name)
+    _refuse_called_bounds(tree, name)
     for node in ast.walk(tree):
         if not isinstance(node, ast.ClassDef):
             continue
@@ -113,6 +116,22 @@ def _refuse_starred_super(tree: ast.Module, module: str) -> None:
             )
         ):
             raise Refused(f"{module}:{node.lineno}: `{ast.unparse(node)}` would be compiled wrongly")
+
+
+def _refuse_called_bounds(tree: ast.Module, module: str) -> None:
+    """Refuse ``values[called():]``: where it does not know their type, mypyc calls twice."""
+    slices = [
+        node.slice
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Slice)
+    ]
+    for bounds in slices:
+        for node in ast.walk(bounds):
+            if not isinstance(node, ast.Call):
+                continue
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else ast.unparse(node.func)
+            if name not in _CHANGE_NOTHING:
+                raise Refused(f"{module}:{node.lineno}: `{ast.unparse(node)}` might be called twice")
 
 
 def _refuse_second_names(node: ast.ClassDef, module: str) -> None:

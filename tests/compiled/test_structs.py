@@ -165,6 +165,7 @@ def test_frozen_values_refuse_to_be_changed() -> None:
         "class A(Base, metaclass=Odd):\n    pass\n",
         "class A:\n    def f(self) -> None: ...\n    g = f\n",
         "class A(B):\n    def f(self, *all: int) -> None:\n        super().f(*all)\n",
+        "def f(view: memoryview) -> memoryview:\n    return view[write(view) :]\n",
     ],
 )
 def test_what_is_not_understood_is_refused(struct: str) -> None:

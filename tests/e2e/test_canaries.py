@@ -178,6 +178,7 @@ def leaked(text: str) -> list[str]:
     return [text[max(0, at - 80) : at + 60] for at in range(len(text)) if text.startswith("canary-", at)]
 
 
+@pytest.mark.interpreted("compiled code calls its own methods, and this test puts another in their place")
 @pytest.mark.parametrize("style", ["json", "pretty"])
 async def test_no_key_comes_out(fleet: FakeFleet, tmp_path: Path, style: str) -> None:
     bad = await fleet.add("vllm", models=[FakeModel("m"), FakeModel("explode")])

@@ -87,7 +87,9 @@ def _write_all(descriptor: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         try:
-            view = view[os.write(descriptor, view) :]
+            # Not within the brackets: mypyc would write twice.
+            written = os.write(descriptor, view)
+            view = view[written:]
         except BlockingIOError:
             threading.Event().wait(0.05)
         except OSError:
