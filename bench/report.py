@@ -13,8 +13,8 @@ from bench.machine import RAW, ROOT
 from bench.rows import Row
 
 RESULTS: Final = ROOT / "bench" / "RESULTS.md"
-_BEGIN: Final = "<!-- table: written by `python -m bench table`, from the raw data of one run -->"
-_END: Final = "<!-- end of table -->"
+_BEGIN: Final = "<!-- {}: written by `python -m bench table`, from the raw data of one run -->"
+_END: Final = "<!-- end of {} -->"
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -72,12 +72,13 @@ def table(run: Run) -> str:
 
 
 def write(run: Run, path: Path = RESULTS) -> None:
-    """Put the table into the results file, in place of the one that is there; the rest of the file stays."""
-    block = f"{_BEGIN}\n\n{table(run)}\n\n{_END}"
-    text = path.read_text() if path.exists() else f"# Results\n\n{_BEGIN}\n{_END}\n"
-    pattern = re.compile(re.escape(_BEGIN) + ".*?" + re.escape(_END), re.DOTALL)
+    """Put the table into the results file, in place of that of the same build; the rest of the file stays."""
+    begin, end = _BEGIN.format(run.machine["build"]), _END.format(run.machine["build"])
+    block = f"{begin}\n\n{table(run)}\n\n{end}"
+    text = path.read_text() if path.exists() else "# Results\n"
+    pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
     if not pattern.search(text):
-        text = f"{text.rstrip()}\n\n{_BEGIN}\n{_END}\n"
+        text = f"{text.rstrip()}\n\n{begin}\n{end}\n"
     path.write_text(pattern.sub(lambda _: block, text, count=1))
 
 

@@ -20,7 +20,6 @@ MODULES: Final = (
     "observe/series.py",
     "observe/served.py",
     "observe/traffic.py",
-    "observe/writer.py",
 )
 """Beside all modules of those packages."""
 

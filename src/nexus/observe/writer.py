@@ -87,9 +87,7 @@ def _write_all(descriptor: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         try:
-            # Not within the brackets: mypyc would write twice.
-            written = os.write(descriptor, view)
-            view = view[written:]
+            view = view[os.write(descriptor, view) :]
         except BlockingIOError:
             threading.Event().wait(0.05)
         except OSError:
