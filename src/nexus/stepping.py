@@ -41,8 +41,22 @@ class Wait:
             waiter.step()
 
 
-FINISHED: Final = Wait()
-"""Awaited last, and for good, by a coroutine that is stepped often.
+class _Finished(Wait):
+    """A wait that does not end."""
+
+    __slots__ = ()
+
+    def end(self) -> None:
+        """Refuse to.
+
+        Raises:
+            RuntimeError: always.
+        """
+        raise RuntimeError("what has finished does not go on")
+
+
+FINISHED: Final = _Finished()
+"""Awaited last, and for good, by the outermost coroutine of a :class:`Stepped`, and by no other.
 
 To return is to raise ``StopIteration``; through compiled code that costs as much as a decision.
 """

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 from typing import cast
 
@@ -10,8 +11,8 @@ from tests.support.gateway import Serve, backend_toml, chat_body
 from nexus.domain import FailureKind
 from nexus.http.reply import Watcher
 from nexus.http.server import Reply, Request
-from nexus.testing import FakeFleet, FakeModel, Stall
-from nexus.testing.faults import Stage
+from nexus.testing import FakeFleet, FakeModel, Reset, Stall, Status
+from nexus.testing.faults import Fault, Stage
 
 
 class LeavingReply:
@@ -65,3 +66,28 @@ async def test_a_defect_in_who_is_told_keeps_no_other_request_from_its_end(
     assert [(await client).status for client in clients] == [503, 503]
     assert gateway.at_rest()
     assert len([record for record in caplog.records if record.exc_info]) == 2
+
+
+@pytest.mark.parametrize("fault", [Reset(Stage.BEFORE_HEAD), Status(500), None])
+async def test_a_failed_request_leaves_nothing_to_the_garbage_collector(
+    fleet: FakeFleet, start: Serve, fault: Fault | None
+) -> None:
+    """Its frames would keep its body until the next round."""
+    backend = await fleet.add("vllm", models=[FakeModel("m")])
+    gateway = await start(backend_toml(backend))
+    if fault is not None:
+        backend.always(fault)
+    await gateway.chat("m" if fault else "nobody")
+    gc.collect()
+    gc.disable()
+    try:
+        assert (await gateway.chat("m" if fault else "nobody")).status >= 400
+        await gateway.outcome(2)
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+        left = {type(each).__name__ for each in gc.garbage}
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+    assert left.isdisjoint({"frame", "traceback", "coroutine", "Exchange", "HeadReader"})

@@ -11,6 +11,8 @@ from nexus.domain import Attempt, FailureKind, Gaps, Outcome, Requirements, Rout
 from nexus.gateway.packing import TrailPacking
 from nexus.gateway.trail import Trail
 from nexus.routing import explain
+from nexus.routing.plan import plan_of
+from nexus.routing.policies import POLICIES
 from nexus.testing import FakeFleet, FakeModel
 
 texts = st.text(st.characters(exclude_categories=()), max_size=20)
@@ -126,3 +128,12 @@ async def test_requests_of_one_kind_share_their_sources(fleet: FakeFleet, start:
     await gateway.outcome(2)
     first, second = gateway.nexus.observed.history._sources
     assert first is second
+
+
+async def test_what_a_failover_asked_for_is_not_taken_for_what_others_need(
+    fleet: FakeFleet, start: Serve
+) -> None:
+    gateway = await start(backend_toml(await fleet.add("vllm", models=[FakeModel("m")])))
+    asked = Requirements("chat", "m", context_above=2048)
+    plan = plan_of(gateway.nexus.registry.snapshot, asked, POLICIES)
+    assert plan.needs.context_above is None

@@ -105,3 +105,13 @@ async def test_what_is_remembered_takes_no_more_than_is_said(fleet: FakeFleet, s
     taken = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
     assert taken <= history.size - said
+
+
+async def test_names_that_clients_make_up_are_weighed(fleet: FakeFleet, start: Serve) -> None:
+    backend = await fleet.add("vllm", models=[FakeModel("m")])
+    gateway = await start(backend_toml(backend) + '\n[routing.aliases]\n"gpt-*" = "m"\n')
+    history = gateway.nexus.observed.history
+    for _ in range(3):
+        assert (await gateway.chat("gpt-" + 100_000 * "x")).status == 200
+    await gateway.outcome(3)
+    assert history.size > 3 * 100_000

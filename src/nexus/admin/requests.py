@@ -5,7 +5,7 @@ Law: explaining sends nothing and changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from random import Random
 from typing import Any, Final
 
@@ -71,6 +71,7 @@ class Requests:
         history: those that ended.
         registry: for explanations of what was not sent.
         clock, rng: as decisions have them.
+        settle: has everything in ``history`` that has ended.
     """
 
     def __init__(
@@ -80,7 +81,9 @@ class Requests:
         registry: Registry,
         clock: Clock,
         rng: Random,
+        settle: Callable[[], None],
     ) -> None:
+        self._settle = settle
         self._exchanges = exchanges
         self._history = history
         self._registry = registry
@@ -95,6 +98,7 @@ class Requests:
 
     def page(self, wanted: Filter) -> dict[str, Any]:
         """Return what runs and the newest ended requests that match."""
+        self._settle()
         found = self._matching(wanted)
         return {
             "object": "list",
@@ -110,6 +114,7 @@ class Requests:
         Raises:
             NotFound: it is not running, and not kept or not any more.
         """
+        self._settle()
         exchange = self._exchanges.find(request_id)
         if exchange is not None:
             return shown.running_detail(exchange, self._clock.now())

@@ -160,6 +160,8 @@ class Dispatcher:
                         self._judge(exchange, lease, relay, requirements)
                     else:
                         self._broken(exchange, lease, relay, error)
+                    # As at the end of an exchange.
+                    error.__traceback__ = None
                 except asyncio.CancelledError:
                     lease.fail(exchange.cause or FailureKind.SHUTTING_DOWN, status=relay.status or None)
                     raise

@@ -159,6 +159,9 @@ class Exchange(Stepped):
             self.error = "internal_error"
         else:
             return False
+        # It holds the frames that it passed, and these hold it: without this they, and the request's
+        # body, would stay until the garbage collector's next round.
+        error.__traceback__ = None
         return True
 
     def departed(self) -> None:

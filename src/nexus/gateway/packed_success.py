@@ -24,6 +24,7 @@ def numbers_of(outcome: Outcome, trail: Trail, decision: Decision) -> tuple[Any,
     needs, attempts = trail.needs, outcome.attempts
     if (
         needs is None
+        or needs.context_above is not None
         or len(attempts) != 1
         or decision.fallback
         or decision.reason is not _CAPABILITY_MATCH

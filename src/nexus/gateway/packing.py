@@ -95,6 +95,8 @@ class TrailPacking:
             weight += _SOURCE_BYTES + _CANDIDATE_BYTES * sum(
                 [len(step.admitted) + len(step.rejected) for step in plan.steps]
             )
+            # Clients choose names, of whatever length.
+            weight += 4 * len(plan.needs.model) + sum(map(len, plan.needs.passed))
             if isinstance(source, Refusal):
                 weight += _OBJECTION_BYTES * len(source.rejected)
             elif isinstance(source, Decision):

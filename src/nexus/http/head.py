@@ -179,6 +179,10 @@ class HeadReader:
             self._parser.feed_data(body)
             self.body_due = False
 
+    def release(self) -> None:
+        """Let go of the parser, which refers back: nothing is read any more."""
+        self._parser = None
+
     def _parse(self, data: bytes) -> None:
         parser = self._parser
         if parser is None or self.body_due:

@@ -89,7 +89,8 @@ class RequestReader:
         return True
 
     def drop(self) -> None:
-        """Forget everything."""
+        """Forget everything: nothing is read any more."""
+        self._head.release()
         self.pending = b""
         self._body = None
         self.partial = 0

@@ -17,13 +17,15 @@ S = TypeVar("S")
 
 _RECORD_BYTES: Final = 80
 """Of one record, beside its text."""
+_HEAD_BYTES: Final = 32
+"""What a record has before the id, at most."""
 
 
 class Packing(Protocol[T, S]):
     """How a request is kept."""
 
     def pack(self, outcome: Outcome, trail: T) -> tuple[bytes, S]:
-        """Return a request as bytes, which hold its id in UTF-8, and what is shared by several."""
+        """Return a request as bytes, which begin with its id in UTF-8, and what is shared by several."""
         ...
 
     def unpack(self, data: bytes, sources: S) -> tuple[Outcome, T]:
@@ -96,8 +98,8 @@ class RequestHistory(Generic[T, S]):
 
     def remember(self, outcome: Outcome, trail: T) -> None:
         """Keep one request, and forget the oldest while there is too much."""
-        self.seq += 1
         data, sources = self._packing.pack(outcome, trail)
+        self.seq += 1
         kept = self._sources
         # What several in a row share is counted once.
         if not kept or kept[-1] is not sources:
@@ -111,18 +113,19 @@ class RequestHistory(Generic[T, S]):
     def find(self, request_id: str) -> Kept[T] | None:
         """Return the request of this id that ended last; clients can give several the same."""
         wanted = request_id.encode("utf-8", "surrogatepass")
-        for at in range(len(self._records) - 1, -1, -1):
-            if wanted in self._records[at]:
-                kept = self._unpacked(at)
-                if kept.outcome.request_id == request_id:
-                    return kept
+        stop = len(wanted) + _HEAD_BYTES
+        for seq, data, sources in self._newest_first():
+            if data.find(wanted, 0, stop) >= 0:
+                outcome, trail = self._packing.unpack(data, sources)
+                if outcome.request_id == request_id:
+                    return Kept(seq, outcome, trail)
         return None
 
     def newest_first(self, before: int | None = None) -> Iterator[Kept[T]]:
         """Return what is kept, or of that what has a lower number than ``before``."""
-        newest = len(self._records) if before is None else before - 1 - self.forgotten
-        for at in range(min(newest, len(self._records)) - 1, -1, -1):
-            yield self._unpacked(at)
+        newer = 0 if before is None else max(0, self.seq - before + 1)
+        for seq, data, sources in islice(self._newest_first(), newer, None):
+            yield Kept(seq, *self._packing.unpack(data, sources))
 
     def since(self, seq: int, limit: int) -> list[Kept[T]]:
         """Return what ended after number ``seq``, the newest ``limit`` of it, oldest first."""
@@ -130,9 +133,9 @@ class RequestHistory(Generic[T, S]):
         found.reverse()
         return found
 
-    def _unpacked(self, at: int) -> Kept[T]:
-        outcome, trail = self._packing.unpack(self._records[at], self._sources[at])
-        return Kept(self.forgotten + at + 1, outcome, trail)
+    def _newest_first(self) -> Iterator[tuple[int, bytes, S]]:
+        # Backwards with iterators: to look a place of a deque up takes as long as it is far.
+        return zip(range(self.seq, 0, -1), reversed(self._records), reversed(self._sources), strict=False)
 
     def _trim(self) -> None:
         records, kept = self._records, self._sources

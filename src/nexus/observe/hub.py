@@ -43,9 +43,13 @@ class OutcomeHub(Generic[T]):
     def publish(self, outcome: Outcome, trail: T) -> None:
         """Take ``outcome`` for everyone."""
         pending = self._pending
-        if not pending:
-            self._soon(self.deliver)
         pending.append((outcome, trail))
+        if len(pending) == 1:
+            try:
+                self._soon(self.deliver)
+            except RuntimeError:
+                # No loop is running: there is no next round.
+                self.deliver()
 
     def deliver(self) -> None:
         """Give everyone what is pending."""
@@ -57,4 +61,7 @@ class OutcomeHub(Generic[T]):
                 except Exception:  # noqa: BLE001  # one consumer's defect is neither the others' nor the loop's
                     _log.exception("the outcome of a request was not taken")
         for outcome, trail in pending:
-            self._remember(outcome, trail)
+            try:
+                self._remember(outcome, trail)
+            except Exception:  # noqa: BLE001  # as above
+                _log.exception("a request was not remembered")

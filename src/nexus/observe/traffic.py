@@ -130,7 +130,10 @@ class Traffic:
     def finished(self, after: float) -> list[Bucket]:
         """Return buckets that began after ``after`` and in which nothing ends any more."""
         now = self._wall()
-        return [one for one in self.buckets() if after < one.at and one.at + one.seconds <= now]
+        oldest, newest = now - BUCKETS * BUCKET_SECONDS, now - BUCKET_SECONDS
+        return [
+            _shown(one) for one in self._buckets if oldest <= one.at <= newest and after < one.at and one.rows
+        ]
 
     def keep_only(self, names: Iterable[str]) -> None:
         """Forget the totals of backends that are gone."""

@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from nexus.domain import Rejection, RejectionKind, Requirements, RoutingRules
+from nexus.domain import Rejection, RejectionKind, Requirements, RoutingRules, replace
 from nexus.registry import Candidate, Resolution, Snapshot
 from nexus.registry.stats import PairStats
 from nexus.routing import resolve
@@ -73,7 +73,7 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
         live: those of them that judge each request by itself.
         ranking: the strategy.
         rules: the configuration that it follows.
-        needs: of the first request of this kind; others differ in lengths and numbers.
+        needs: of the first request of this kind; others differ in lengths, numbers and `context_above`.
     """
 
     resolution: Resolution
@@ -144,7 +144,7 @@ def _make(snapshot: Snapshot, needs: Requirements, policies: Sequence[Policy]) -
         live=tuple(live),
         ranking=STRATEGIES[snapshot.rules.strategy](snapshot.rules.weights),
         rules=snapshot.rules,
-        needs=needs,
+        needs=replace(needs, context_above=None),
     )
 
 

@@ -117,7 +117,8 @@ def administration(
         configured=loaded.admin_token is not None,
         in_container=loaded.wide_bind and in_container(environ),
     )
-    requests = Requests(watched.exchanges, watched.observed.history, registry, clock, watched.rng)
+    seen = watched.observed
+    requests = Requests(watched.exchanges, seen.history, registry, clock, watched.rng, seen.deliver)
     # fmt: off
     pictures = Pictures(
         registry, requests, watched.observed.history, watched.observed.traffic, fleet, watched.facts, clock,
