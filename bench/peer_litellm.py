@@ -36,7 +36,12 @@ def run(plan: Plan) -> Result:
             [*command, "--num_workers", "1"],
             core=machine.GATEWAY_CORE,
             output=stage.folder / "litellm.out",
-            environ={"LITELLM_LOG": "ERROR", "LITELLM_TELEMETRY": "False"},
+            environ={
+                "LITELLM_LOG": "ERROR",
+                "LITELLM_TELEMETRY": "False",
+                # Without it the proxy does not start without a key, which no request here has.
+                "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true",
+            },
         )
         with peer:
             peer.answers(port, "/health/liveliness", seconds=_START_SECONDS)
