@@ -102,7 +102,9 @@ def _python() -> str:
     """Return the interpreter's version and, as it counts for a third of its speed, how it was built."""
     arguments = sysconfig.get_config_var("CONFIG_ARGS") or ""
     optimized = "with" if "--enable-optimizations" in arguments else "without"
-    return f"{platform.python_version()}, configured {optimized} --enable-optimizations"
+    # A distribution's own rules may optimize as much without that word.
+    whose = "the system's " if sys.base_prefix == "/usr" else ""
+    return f"{whose}{platform.python_version()}, configured {optimized} --enable-optimizations"
 
 
 def _processor() -> str:
