@@ -21,7 +21,7 @@ help:
 	@echo 'make demo    set up, start two real llama.cpp servers and a gateway, chat, kill one, chat again'
 	@echo 'make test    set up and run the tests'
 	@echo 'make check   lint, formatting, types, import ladder'
-	@echo 'make bench   compare with a direct call and nginx'
+	@echo 'make bench   compare with a direct call and nginx (BUILD=interpreted measures without compiling)'
 	@echo 'make compiled       compile the request path into $(COMPILED): needs a C compiler'
 	@echo 'make test-compiled  run the tests against that build'
 	@echo 'make lock    write requirements.lock anew'
@@ -94,15 +94,13 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# The compiled build, if there is one.
-ifneq ($(wildcard $(COMPILED)/.compiled),)
-bench: $(READY) $(COMPILED)/.compiled
-	@echo 'Measuring the compiled build'
-	$(BIN)/python -m bench --compiled $(ARGS)
-else
+# The compiled build, unless BUILD=interpreted.
+ifeq ($(BUILD),interpreted)
 bench: $(READY)
-	@echo 'Measuring the interpreted build (make compiled builds the other one)'
 	$(BIN)/python -m bench $(ARGS)
+else
+bench: $(COMPILED)/.compiled
+	$(COMPILED)/bin/python -m bench $(ARGS)
 endif
 
 # One file for every platform and Python from 3.11 on: the package's own needs, the extras, the tools and the

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from bench import (
     calibrate,
@@ -28,7 +26,6 @@ from bench import (
 from bench.plan import Plan
 from bench.processes import BenchError
 from bench.rows import Result, Row, show
-from nexus.native import is_compiled
 
 _SCENARIOS: Final[Mapping[str, Callable[[Plan], Result]]] = MappingProxyType(
     {
@@ -42,8 +39,6 @@ _SCENARIOS: Final[Mapping[str, Callable[[Plan], Result]]] = MappingProxyType(
     }
 )
 
-_ASK: Final = "import sys; from nexus.native import is_compiled; sys.exit(not is_compiled())"
-
 
 def main() -> int:
     """Do what the arguments say.
@@ -53,8 +48,6 @@ def main() -> int:
         benchmark cannot run.
     """
     arguments = _arguments()
-    if arguments.compiled and not is_compiled():
-        _begin_compiled()
     if arguments.command == "table":
         return _table(arguments.raw)
     if (sentence := machine.missing()) is not None:
@@ -75,16 +68,6 @@ def main() -> int:
         return 130
 
 
-def _begin_compiled() -> NoReturn:
-    """Begin again with the interpreter beside whose packages the compiled build is."""
-    python = machine.ROOT / ".venv-compiled" / "bin" / "python"
-    done = subprocess.run([python, "-c", _ASK], cwd=machine.ROOT, check=False) if python.exists() else None
-    if done is None or done.returncode != 0:
-        print("bench: there is no compiled build: run make compiled", file=sys.stderr)
-        sys.exit(2)
-    os.execv(python, [str(python), "-m", "bench", *sys.argv[1:]])  # noqa: S606  # itself
-
-
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument(
@@ -94,7 +77,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="only show that it works: figures mean nothing")
     parser.add_argument("--only", action="append", choices=tuple(_SCENARIOS), help="may be repeated")
     parser.add_argument("--write", action="store_true", help="put the table of a full run into RESULTS.md")
-    parser.add_argument("--compiled", action="store_true", help="measure the build that `make compiled` made")
     parser.add_argument(
         "--litellm", action="store_true", help="install LiteLLM under bench/.peers and compare"
     )
