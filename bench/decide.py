@@ -1,7 +1,7 @@
 """What one decision and one lease cost, by the number of candidates.
 
-    python bench/decide.py            # the table
-    python bench/decide.py --quick    # a few rounds: only shows that it runs
+    python -m bench.decide            # the table
+    python -m bench.decide --quick    # a few rounds: only shows that it runs
 
 Each row is the best of many short rounds of CPU time, so that other work on the machine counts
 little. The rows with other models show that their number is not part of the price.
@@ -10,11 +10,10 @@ little. The rows with other models show that their number is not part of the pri
 from __future__ import annotations
 
 import argparse
-import gc
-import time
 from collections.abc import Callable
 from random import Random
 
+from bench.cost import cost
 from nexus.domain import (
     BackendSpec,
     BackendStatus,
@@ -51,18 +50,6 @@ def fleet(candidates: int, others: int = 0, strategy: Strategy = Strategy.SMART)
 
 def _others(backend: int, count: int) -> list[Model]:
     return [Model(f"other-{backend}-{number}", f"other-{backend}-{number}") for number in range(count)]
-
-
-def cost(work: Callable[[], object], rounds: int, repeat: int) -> float:
-    """Return microseconds of CPU per call: the best of ``rounds`` rounds of ``repeat`` calls."""
-    best = float("inf")
-    gc.collect()
-    for _ in range(rounds):
-        start = time.process_time()
-        for _ in range(repeat):
-            work()
-        best = min(best, time.process_time() - start)
-    return best / repeat * 1e6
 
 
 def decision(snapshot: Snapshot, requirements: Requirements = REQUEST) -> Callable[[], object]:

@@ -1,7 +1,7 @@
 """What it costs to observe one request that has ended: to count it, to log it, to remember it.
 
-    python bench/observe.py            # the table
-    python bench/observe.py --quick    # a few rounds: only shows that it runs
+    python -m bench.observe            # the table
+    python -m bench.observe --quick    # a few rounds: only shows that it runs
 
 Each row is the best of many short rounds of CPU time, so that other work on the machine counts
 little. The outcomes and the decisions are those of a real fleet: one attempt on one of three
@@ -11,12 +11,11 @@ backends, with the tokens that it counted.
 from __future__ import annotations
 
 import argparse
-import gc
 import os
-import time
 from collections.abc import Callable
 from random import Random
 
+from bench.cost import cost
 from nexus.domain import (
     Attempt,
     BackendSpec,
@@ -74,18 +73,6 @@ FAILED_OVER = replace(
     rejected_by=("rotation", "busy"),
 )
 OUTCOMES = {"a plain reply": PLAIN, "a stream of 64 chunks": STREAM, "a failover": FAILED_OVER}
-
-
-def cost(work: Callable[[], object], rounds: int, repeat: int) -> float:
-    """Return microseconds of CPU per call: the best of ``rounds`` rounds of ``repeat`` calls."""
-    best = float("inf")
-    gc.collect()
-    for _ in range(rounds):
-        start = time.process_time()
-        for _ in range(repeat):
-            work()
-        best = min(best, time.process_time() - start)
-    return best / repeat * 1e6
 
 
 def trail() -> Trail:

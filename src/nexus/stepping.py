@@ -84,13 +84,9 @@ class Stepped:
         if coroutine is None:
             return
         try:
-            wait = coroutine.send(None)
-            while self._cut and wait is not FINISHED:
-                self._cut = False
-                wait = coroutine.throw(asyncio.CancelledError())
+            self._wait_for(coroutine, coroutine.send(None))
         except StopIteration:
             return
-        self._wait_for(wait)
 
     def cancel(self) -> None:
         """Raise ``CancelledError`` where it waits, at once, or where it waits next if it runs just now."""
@@ -104,15 +100,16 @@ class Stepped:
         if coroutine is None:
             return
         try:
-            # Once more when it is cut again meanwhile.
-            while self._cut and wait is not FINISHED:
-                self._cut = False
-                wait = coroutine.throw(asyncio.CancelledError())
+            self._wait_for(coroutine, wait)
         except StopIteration:
             return
-        self._wait_for(wait)
 
-    def _wait_for(self, wait: Wait) -> None:
+    def _wait_for(self, coroutine: Coroutine[Wait, None, None], wait: Wait) -> None:
+        """Wait, unless it was cut; raises ``StopIteration`` at its end."""
+        # Once more when it is cut again meanwhile.
+        while self._cut and wait is not FINISHED:
+            self._cut = False
+            wait = coroutine.throw(asyncio.CancelledError())
         if wait is FINISHED:
             # Else the two would keep each other.
             self._coroutine = None

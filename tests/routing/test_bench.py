@@ -10,7 +10,8 @@ ROOT = Path(__file__).parents[2]
 
 def test_the_benchmark_runs_and_prints_every_row() -> None:
     done = subprocess.run(
-        [sys.executable, str(ROOT / "bench" / "decide.py"), "--quick"],
+        [sys.executable, "-m", "bench.decide", "--quick"],
+        cwd=ROOT,
         capture_output=True,
         check=True,
         encoding="utf-8",

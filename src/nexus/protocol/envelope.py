@@ -263,9 +263,7 @@ def _read_model(text: bytes, fields: Fields) -> str | None:
     value = fields.get("model")
     if value is None:
         return None
-    if text.find(_QUOTED_MODEL) != text.rfind(_QUOTED_MODEL) or (
-        _BACKSLASH in text and _ESCAPED_LETTER in text
-    ):
+    if text.count(_QUOTED_MODEL) > 1 or _ESCAPED_LETTER in text:
         _check_one_model(text)
     raw = bytes(value)
     if raw == b"null":

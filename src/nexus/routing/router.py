@@ -65,31 +65,45 @@ def decide(
             survivors, objected = _judge(step.admitted, tried, context, plan.live)
             rejected = [*rejected, *objected]
         if survivors:
-            costs = plan.ranking.costs(survivors)
-            least = min(costs)
-            tiers = None
-            order = None
-            if step.unsure or not quiet or costs.count(least) > 1:
-                tiers = _tiers(survivors, step, quiet, now)
-                order = _order(survivors, costs, plan.ranking.ties, tiers, rng)
-            first = survivors[costs.index(least) if order is None else order[0]]
-            reason = _CAPABILITY_MATCH if not tried else _FAILOVER
-            if first.priority > step.preferred and not tried:
-                reason = _reason(first, survivors, rejected)
-            in_flight = [candidate.load.in_flight for candidate in survivors]
-            first_bytes = [candidate.stats.first_byte for candidate in survivors]
-            fallback = step is not plan.steps[0]
-            # fmt: off
-            return Decision(
-                first, requirements.model, step.model, fallback, plan.pinned, reason, survivors, order, costs,
-                plan, step, in_flight, first_bytes, tiers, rejected, tried,
-            )
-            # fmt: on
+            return _choose(plan, step, survivors, rejected, tried, quiet, now, rng)
     context = judge_context(requirements, now)
     roomier = _roomiest(plan, context, tried)
     if roomier is not None:
         return decide(snapshot, roomier, now, rng, tried, policies=policies)
     return _refuse(snapshot, plan, context, tried)
+
+
+def _choose(
+    plan: Plan,
+    step: Step,
+    survivors: Sequence[Candidate],
+    rejected: Sequence[Objection],
+    tried: frozenset[str],
+    quiet: bool,
+    now: float,
+    rng: Random,
+) -> Decision:
+    """Rank who survived, and take the first."""
+    costs = plan.ranking.costs(survivors)
+    least = min(costs)
+    tiers = None
+    order = None
+    if step.unsure or not quiet or costs.count(least) > 1:
+        tiers = _tiers(survivors, step, quiet, now)
+        order = _order(survivors, costs, plan.ranking.ties, tiers, rng)
+    first = survivors[costs.index(least) if order is None else order[0]]
+    reason = _CAPABILITY_MATCH if not tried else _FAILOVER
+    if first.priority > step.preferred and not tried:
+        reason = _reason(first, survivors, rejected)
+    in_flight = [candidate.load.in_flight for candidate in survivors]
+    first_bytes = [candidate.stats.first_byte for candidate in survivors]
+    fallback = step is not plan.steps[0]
+    # fmt: off
+    return Decision(
+        first, plan.needs.model, step.model, fallback, plan.pinned, reason, survivors, order, costs,
+        plan, step, in_flight, first_bytes, tiers, rejected, tried,
+    )
+    # fmt: on
 
 
 def _is_quiet(step: Step, now: float) -> bool:
